@@ -1,0 +1,64 @@
+#include "common/bytes.h"
+
+bool rp_bytes_to_u64(struct rp_bytes text, uint64_t *ret_value) {
+    if (text.len == 0 || text.len > 20 || (text.len > 1 && text.data[0] == '0')) {
+        return false;
+    }
+    uint64_t value = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9') {
+            return false;
+        }
+        uint64_t digit = (uint64_t) (text.data[i] - '0');
+        if (value > (UINT64_MAX - digit) / 10) {
+            return false;
+        }
+        value = value * 10 + digit;
+    }
+    *ret_value = value;
+    return true;
+}
+
+/* Length of the well-formed UTF-8 sequence at p (at most left bytes), 0 if there is none. RFC 3629
+ * section 4. */
+static size_t utf8_sequence(const uint8_t *p, size_t left) {
+    uint8_t lead = p[0];
+    size_t len = lead < 0x80   ? 1
+                 : lead < 0xC2 ? 0
+                 : lead < 0xE0 ? 2
+                 : lead < 0xF0 ? 3
+                 : lead < 0xF5 ? 4
+                               : 0;
+    if (len == 0 || len > left) {
+        return 0;
+    }
+    for (size_t i = 1; i < len; i++) {
+        if ((p[i] & 0xC0) != 0x80) {
+            return 0;
+        }
+    }
+    if ((lead == 0xE0 && p[1] < 0xA0) || (lead == 0xED && p[1] > 0x9F) ||
+        (lead == 0xF0 && p[1] < 0x90) || (lead == 0xF4 && p[1] > 0x8F)) {
+        return 0;
+    }
+    return len;
+}
+
+bool rp_bytes_is_utf8(struct rp_bytes text) {
+    for (size_t i = 0; i < text.len;) {
+        uint64_t word;
+        if (text.len - i >= sizeof word) {
+            memcpy(&word, text.data + i, sizeof word);
+            if ((word & 0x8080808080808080u) == 0) {
+                i += sizeof word;
+                continue;
+            }
+        }
+        size_t len = utf8_sequence(text.data + i, text.len - i);
+        if (len == 0) {
+            return false;
+        }
+        i += len;
+    }
+    return true;
+}

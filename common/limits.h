@@ -1,0 +1,79 @@
+/* common/limits.h — every bound of the system, with its unit, its reason and what happens when it
+ * is reached. There is no "0 means unlimited". Names end in what they bound; sizes are bytes unless
+ * they say otherwise. */
+#pragma once
+
+/* ---- names and arguments (a client that passes one gets an error in its ack) ---- */
+enum {
+    RP_ROOM_BYTES_MAX = 255,  /* a room's name; bad_room */
+    RP_EVENT_BYTES_MAX = 255, /* an event's name; bad_event */
+    RP_ID_BYTES_MAX = 128,    /* a publish id; bad_id */
+    RP_OFFSET_BYTES_MAX = 64, /* an offset string; a longer one is malformed */
+};
+
+/* ---- one session ---- */
+enum {
+    RP_SESSION_ROOMS_MAX = 1000, /* rooms a session is in at once; too_many_rooms */
+    RP_SESSION_INTERVALS_MAX =
+        4000, /* left rooms remembered for recovery; the oldest half is forgotten, and an
+                 offset from before that is too old: recovered false */
+    RP_HISTORY_EVENTS_MAX = 1000,    /* default and maximum of `limit` in history and join since */
+    RP_HISTORY_BYTES_MAX = 1 << 20,  /* records read for one history answer; `more` is true then */
+    RP_PRESENCE_MEMBERS_MAX = 10000, /* members in one presence answer; `more` is true then */
+};
+
+/* ---- replay ---- */
+enum {
+    RP_PAGE_BYTES =
+        64 << 10, /* events sent to a session that catches up before it says they were written */
+    RP_PAGE_EVENTS = 512, /* the same, in events */
+    RP_READS_MAX = 64,    /* reads of old events under way in the engine; a cursor waits its turn */
+    RP_TAIL_RECORDS =
+        131072, /* newest records kept in memory; older ones are read from the engine. A gateway
+                   that missed more than the tail holds is reset: its clients recover one by one */
+    RP_TAIL_BYTES = 128 << 20, /* the same, in bytes */
+};
+
+/* ---- the links between processes ---- */
+enum {
+    RP_LINK_CREDIT_BYTES =
+        16 << 20, /* sent and not yet dealt with, per direction: a broker that has used it up lets
+                     the link catch up from the log later, a gateway stops reading clients */
+    RP_LINK_MESSAGE_BYTES_MAX =
+        32 << 20, /* one ZeroMQ message (a batch and one more operation); a larger one is never
+                     sent, and ends the link when received */
+    RP_PAYLOAD_BYTES_MAX =
+        16 << 20, /* the largest --max-payload, so that one operation always fits a message */
+    RP_LINK_BATCH_BYTES =
+        256 << 10, /* operations gathered into one message before the next is begun */
+    RP_LINK_REQUESTS_BYTES_MAX =
+        16 << 20, /* unanswered requests a gateway keeps; clients are not read meanwhile */
+    RP_LINK_REQUESTS_MAX = 200000, /* the same, in requests */
+    RP_LINK_HEARTBEAT_MS = 1000,   /* silence after which a heartbeat is sent */
+    RP_LINK_TIMEOUT_MS = 5000,     /* silence after which a link is lost */
+};
+
+/* ---- one client connection of a gateway ---- */
+enum {
+    RP_CLIENT_REQUESTS_BYTES_MAX =
+        4 << 20,                   /* unanswered requests of one client; it is not read meanwhile */
+    RP_CLIENT_REQUESTS_MAX = 4096, /* the same, in requests */
+    RP_CLIENT_QUEUE_BYTES = 1 << 20, /* unsent output past which a client stops being live and
+                                        catches up from the log once it has drained */
+    RP_CLIENT_QUEUE_BYTES_MAX =
+        8 << 20, /* unsent output of any kind past which it is closed (1013) */
+    RP_CLIENT_QUEUE_LOW_BYTES = 16 << 10, /* drained: the next page may come */
+    RP_CLIENT_STUCK_MS = 60000, /* a client that drains nothing for so long is closed (1013) */
+};
+
+/* ---- the broker ---- */
+enum {
+    RP_ENGINE_QUEUE_RECORDS =
+        65536, /* appended and not committed; full: the broker stops reading its links */
+    RP_ENGINE_QUEUE_BYTES = 64 << 20, /* the same, in bytes */
+    RP_REPLAY_EVENTS_PER_TURN =
+        8192,                    /* replayed to all sessions before live traffic gets its turn */
+    RP_EXPIRIES_PER_TURN = 256,  /* sessions that end in one turn of the loop */
+    RP_OUTCOMES_PER_TURN = 4096, /* commits taken from the engine in one turn of the loop */
+    RP_PEERS_MAX = 1024,         /* gateways; a further HELLO is refused */
+};
