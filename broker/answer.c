@@ -1,0 +1,279 @@
+/* broker/answer.c — requests that are answered by reading: history, presence, and whether a
+ * returning session's events are still there.
+ *
+ * An answer under way belongs to the link it was asked on. If the link is lost it is dropped, and
+ * the gateway asks again. */
+#include "broker/state.h"
+
+#include "common/alloc.h"
+#include "proto/json.h"
+
+#include <stdlib.h>
+
+struct rp_answer {
+    struct rp_list node;         /* in peer->answers */
+    struct rp_list waiting_node; /* in core->waiting: the engine had no room */
+    struct rp_peer *peer;
+    struct rp_read_job *job;
+    uint64_t pos;          /* of a probe */
+    struct rp_buf request; /* the operation, encoded */
+};
+
+/* ---- JSON ---- */
+
+static void put(struct rp_buf *out, const char *text) {
+    RP_ASSERT(rp_buf_put_str(out, text) == RP_OK);
+}
+
+static void put_u64(struct rp_buf *out, uint64_t value) {
+    RP_ASSERT(rp_buf_put_u64(out, value) == RP_OK);
+}
+
+static void put_string(struct rp_buf *out, struct rp_bytes text) {
+    RP_ASSERT(rp_json_put_string(out, text) == RP_OK);
+}
+
+static void put_event(struct rp_buf *out, const struct rp_record *r) {
+    put(out, "{\"seq\":");
+    put_u64(out, r->seq);
+    put(out, ",\"ts\":");
+    put_u64(out, r->f.ts_ms);
+    put(out, ",\"event\":");
+    put_string(out, r->f.name);
+    put(out, ",\"args\":");
+    RP_ASSERT(rp_buf_put(out, r->f.args) == RP_OK);
+    put(out, ",\"sender\":");
+    put_string(out, r->f.sid);
+    put(out, ",\"id\":");
+    if (r->f.id.len > 0) {
+        put_string(out, r->f.id);
+    } else {
+        put(out, "null");
+    }
+    put(out, "}");
+}
+
+static void put_result(struct rp_peer *peer, uint64_t num, struct rp_bytes json) {
+    struct rp_op op = {.kind = RP_OP_RESULT, .result = {.num = num, .json = json}};
+    rp_link_put(&peer->link, &op);
+}
+
+/* ---- history ---- */
+
+static void answer_history(struct rp_core *core, struct rp_peer *peer,
+                           const struct rp_op_history *op, struct rp_record *const *records,
+                           size_t count, bool descending, bool more, bool truncated) {
+    struct rp_buf *out = &core->scratch;
+    rp_buf_clear(out);
+    put(out, "{\"ok\":true,\"events\":[");
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0) {
+            put(out, ",");
+        }
+        put_event(out, records[descending ? count - 1 - i : i]);
+    }
+    put(out, truncated ? "],\"truncated\":true" : "],\"truncated\":false");
+    if (truncated && count > 0) {
+        put(out, ",\"oldest\":");
+        put_u64(out, records[descending ? count - 1 : 0]->seq);
+    }
+    put(out, more ? ",\"more\":true}" : ",\"more\":false}");
+    put_result(peer, op->num, rp_buf_bytes(out));
+}
+
+/* Answers from the tail if the whole range is in it. */
+static bool history_from_tail(struct rp_core *core, struct rp_peer *peer,
+                              const struct rp_session *session, const struct rp_op_history *op) {
+    uint64_t after = op->has_since ? op->since : 0;
+    const struct rp_room *room = rp_rooms_find(&core->rooms, rp_session_nsp(session), op->room);
+    size_t from = room != NULL ? rp_room_events_after(room, after) : 0;
+    size_t to =
+        room != NULL && op->before > after + 1 ? rp_room_events_after(room, op->before - 1) : from;
+    size_t available = to > from ? to - from : 0;
+    bool whole = after >= core->tail.base;
+    if (!whole && (op->has_since || available <= op->limit)) {
+        return false; /* what lies before the tail is wanted too, or decides `more` */
+    }
+    size_t count = 0, bytes = 0, limit = available < op->limit ? available : (size_t) op->limit;
+    for (; count < limit; count++) {
+        size_t at = op->has_since ? from + count : to - 1 - count;
+        bytes += rp_room_event(room, at)->size;
+        if (count > 0 && bytes > RP_HISTORY_BYTES_MAX) {
+            break;
+        }
+    }
+    size_t first = op->has_since ? from : to - count;
+    struct rp_record *const *records = count > 0 ? &room->events[room->events_from + first] : NULL;
+    answer_history(core, peer, op, records, count, false, count < available, false);
+    return true;
+}
+
+static struct rp_answer *answer_new(struct rp_peer *peer, const struct rp_op *op) {
+    struct rp_answer *answer = RP_NEW(struct rp_answer);
+    answer->peer = peer;
+    rp_buf_init(&answer->request, RP_LINK_BATCH_BYTES);
+    RP_ASSERT(rp_op_put(&answer->request, op) == RP_OK);
+    rp_list_append(&peer->answers, &answer->node);
+    return answer;
+}
+
+static struct rp_op answer_request(struct rp_core *core, const struct rp_answer *answer) {
+    struct rp_bytes in = rp_buf_bytes(&answer->request);
+    struct rp_op op;
+    RP_ASSERT(rp_op_next(core->own_reader, &in, &op) == RP_OK);
+    return op;
+}
+
+static void answer_free(struct rp_answer *answer) {
+    rp_list_remove(&answer->node);
+    rp_list_remove(&answer->waiting_node);
+    rp_buf_done(&answer->request);
+    free(answer);
+}
+
+static struct rp_read_job *read_history(struct rp_core *core, const struct rp_op_history *op) {
+    struct rp_engine_span span = {.nsp = RP_BYTES_LIT("/"),
+                                  .room = op->room,
+                                  .after = op->has_since ? op->since : 0,
+                                  .upto = op->before > 0 ? op->before - 1 : 0};
+    if (span.upto > core->head) {
+        span.upto = core->head;
+    }
+    struct rp_engine_read read = {.spans = &span,
+                                  .spans_count = 1,
+                                  .events_max = op->limit,
+                                  .bytes_max = RP_HISTORY_BYTES_MAX,
+                                  .newest_first = !op->has_since};
+    return rp_core_read(core, &read, RP_READ_ANSWER);
+}
+
+/* ---- probes: is everything a returning session should get still there? ---- */
+
+static size_t probe_spans(const struct rp_core *core, const struct rp_session *s,
+                          const struct rp_interval *i, uint64_t pos, struct rp_engine_span *spans,
+                          size_t count) {
+    for (; i != NULL; i = i->next) {
+        uint64_t after = i->from_seq > pos ? i->from_seq : pos;
+        uint64_t upto = i->to_seq > 0 ? i->to_seq : core->head;
+        if (upto > after) {
+            spans[count++] = (struct rp_engine_span){
+                .nsp = rp_session_nsp(s), .room = i->room->name, .after = after, .upto = upto};
+        }
+    }
+    return count;
+}
+
+static struct rp_read_job *read_probe(struct rp_core *core, const struct rp_op_connect *op,
+                                      uint64_t pos) {
+    const struct rp_session *s = rp_sessions_find_pid(&core->sessions, op->resume_hash);
+    size_t spans_max = s != NULL ? s->open_count + s->closed_count : 0;
+    struct rp_engine_span *spans = rp_alloc(spans_max * sizeof(struct rp_engine_span));
+    size_t count = 0;
+    if (s != NULL) {
+        count = probe_spans(core, s, s->open, pos, spans, count);
+        count = probe_spans(core, s, s->closed, pos, spans, count);
+    }
+    struct rp_engine_read read = {
+        .spans = spans, .spans_count = count, .events_max = 1, .bytes_max = 1};
+    struct rp_read_job *job = rp_core_read(core, &read, RP_READ_ANSWER);
+    free(spans);
+    return job;
+}
+
+/* ---- asking and answering ---- */
+
+static void ask(struct rp_core *core, struct rp_answer *answer) {
+    struct rp_op op = answer_request(core, answer);
+    answer->job = op.kind == RP_OP_CONNECT ? read_probe(core, &op.connect, answer->pos)
+                                           : read_history(core, &op.history);
+    if (answer->job != NULL) {
+        answer->job->answer = answer;
+    } else {
+        rp_list_append(&core->waiting, &answer->waiting_node);
+    }
+}
+
+void rp_core_answers_retry(struct rp_core *core) {
+    struct rp_list *first;
+    while (core->reads.count < RP_READS_MAX && (first = rp_list_first(&core->waiting)) != NULL) {
+        struct rp_answer *answer = RP_CONTAINER_OF(first, struct rp_answer, waiting_node);
+        rp_list_remove(first);
+        ask(core, answer);
+        if (answer->job == NULL) {
+            return;
+        }
+    }
+}
+
+void rp_core_probe(struct rp_core *core, struct rp_peer *peer, const struct rp_op_connect *connect,
+                   const struct rp_session *session, uint64_t pos) {
+    (void) session;
+    struct rp_op op = {.kind = RP_OP_CONNECT, .connect = *connect};
+    struct rp_answer *answer = answer_new(peer, &op);
+    answer->pos = pos;
+    ask(core, answer);
+}
+
+void rp_core_history(struct rp_core *core, struct rp_peer *peer, const struct rp_session *session,
+                     const struct rp_op_history *history) {
+    if (!history_from_tail(core, peer, session, history)) {
+        struct rp_op op = {.kind = RP_OP_HISTORY, .history = *history};
+        ask(core, answer_new(peer, &op));
+    }
+}
+
+void rp_core_answer_page(struct rp_core *core, struct rp_answer *answer,
+                         const struct rp_engine_page *page) {
+    struct rp_op op = answer_request(core, answer);
+    struct rp_peer *peer = answer->peer;
+    if (op.kind == RP_OP_CONNECT) {
+        bool complete = page->err == RP_OK && !page->truncated;
+        rp_core_connect_probed(core, peer, &op.connect, answer->pos, complete);
+    } else if (page->err != RP_OK) {
+        rp_core_put_failed(peer, op.history.num, "unavailable", rp_strerror(page->err));
+    } else {
+        answer_history(core, peer, &op.history, page->records, page->records_count,
+                       !op.history.has_since, page->more, page->truncated);
+    }
+    answer_free(answer);
+}
+
+void rp_core_answers_drop(struct rp_core *core, struct rp_peer *peer) {
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&peer->answers, it, tmp) {
+        struct rp_answer *answer = RP_CONTAINER_OF(it, struct rp_answer, node);
+        rp_core_read_cancel(core, answer->job);
+        answer_free(answer);
+    }
+}
+
+/* ---- presence ---- */
+
+void rp_core_presence(struct rp_core *core, struct rp_peer *peer, const struct rp_session *session,
+                      const struct rp_op_presence *op) {
+    struct rp_buf *out = &core->scratch;
+    rp_buf_clear(out);
+    put(out, "{\"ok\":true,\"members\":[");
+    const struct rp_room *room = rp_rooms_find(&core->rooms, rp_session_nsp(session), op->room);
+    size_t count = 0;
+    bool more = false;
+    struct rp_list empty, *it, *tmp;
+    rp_list_init(&empty);
+    RP_LIST_FOR(room != NULL ? &room->members : &empty, it, tmp) {
+        const struct rp_interval *i = RP_CONTAINER_OF(it, struct rp_interval, room_node);
+        if (i->session->peer == NULL) {
+            continue; /* it may come back, but it is not here */
+        }
+        if (count == RP_PRESENCE_MEMBERS_MAX) {
+            more = true;
+            break;
+        }
+        put(out, count++ > 0 ? ",{\"sid\":" : "{\"sid\":");
+        put_string(out, rp_session_sid(i->session));
+        put(out, ",\"user\":null,\"since\":");
+        put_u64(out, i->ts_ms);
+        put(out, "}");
+    }
+    put(out, more ? "],\"more\":true}" : "]}");
+    put_result(peer, op->num, rp_buf_bytes(out));
+}

@@ -1,0 +1,132 @@
+/* broker/engine.h — what the core needs from a log. engine_sqlite is the embedded default,
+ * engine_memory serves the simulation.
+ *
+ * Everything but open, load and close is asynchronous: the call queues, the outcome comes out of
+ * poll() on the loop's thread. The engine assigns seqs: strictly increasing, never reused, also
+ * over restarts and when retention empties the tables; gaps are legal. Outcomes of appends come in
+ * the order of the appends. */
+#pragma once
+
+#include "broker/record.h"
+#include "common/error.h"
+
+#include <stdbool.h>
+
+enum { RP_EPOCH_LEN = 8, RP_PID_HASH_LEN = 32 };
+
+/* ---- loading, once, after open ---- */
+
+/* A session as the projection has it. Views are borrowed for the call. */
+struct rp_engine_session {
+    uint64_t session;
+    uint64_t conn;
+    uint64_t gateway;      /* incarnation where it is connected; 0: not connected */
+    uint64_t closed_ts_ms; /* when it was closed; 0 while connected */
+    uint64_t floor_seq;    /* positions before this cannot be served exactly any more */
+    struct rp_bytes nsp, sid, pid_hash;
+};
+
+/* One membership interval; to_seq is 0 while it is open. */
+struct rp_engine_member {
+    uint64_t session;
+    uint64_t from_seq, to_seq;
+    uint64_t ts_ms; /* of the join */
+    struct rp_bytes room;
+};
+
+/* Where load() puts what it finds: sessions first, then their members, then the tail in seq order.
+ */
+struct rp_engine_loader {
+    void *ctx;
+    void (*session)(void *ctx, const struct rp_engine_session *session);
+    void (*member)(void *ctx, const struct rp_engine_member *member);
+    void (*record)(void *ctx, struct rp_record *record); /* borrowed; take a reference to keep it */
+};
+
+/* ---- reading events of rooms ---- */
+
+/* Events of one room with after < seq <= upto. */
+struct rp_engine_span {
+    struct rp_bytes nsp, room;
+    uint64_t after, upto;
+};
+
+struct rp_engine_read {
+    uint64_t id; /* the caller's; comes back in the page */
+    const struct rp_engine_span
+        *spans; /* borrowed for the call; a room may appear more than once, disjointly */
+    size_t spans_count;
+    size_t events_max;
+    size_t bytes_max; /* of records; at least one event is read all the same */
+    bool newest_first;
+};
+
+struct rp_engine_page {
+    uint64_t id;
+    enum rp_err err; /* RP_OK, or the read failed (RP_E_IO, RP_E_CORRUPT) and the rest is empty */
+    struct rp_record **records; /* in seq order, descending if newest_first */
+    size_t records_count;
+    bool more;      /* a maximum was reached: continue after (before) the last record */
+    bool truncated; /* an event that lay in a span was removed by retention */
+};
+
+void rp_engine_page_free(
+    struct rp_engine_page *page); /* drops the records' references too; NULL is fine */
+
+/* ---- outcomes ---- */
+
+enum rp_engine_outcome_kind {
+    RP_ENGINE_COMMITTED, /* record is durable and has its seq */
+    RP_ENGINE_DUPLICATE, /* an event with this nsp and id is in the log already, as seq; nothing was
+                            written */
+    RP_ENGINE_REFUSED,   /* nothing was written; err says why (RP_E_IO: disk full, for one) */
+    RP_ENGINE_PAGE,      /* a read's result */
+    RP_ENGINE_TRIMMED,   /* everything up to seq has been removed */
+    RP_ENGINE_FATAL,     /* the log cannot be written any more: stop the process; appends without
+                            outcome are undecided */
+};
+
+struct rp_engine_outcome {
+    enum rp_engine_outcome_kind kind;
+    enum rp_err err;
+    uint64_t seq;
+    struct rp_record
+        *record; /* COMMITTED, DUPLICATE, REFUSED: the reference given to append comes back */
+    struct rp_engine_page *page; /* PAGE: the caller frees */
+};
+
+/* ---- the engine ---- */
+
+struct rp_engine;
+
+struct rp_engine_ops {
+    /* Visits all sessions, members, and the records with seq > after. Before the first append. */
+    enum rp_err (*load)(struct rp_engine *e, uint64_t after, const struct rp_engine_loader *loader);
+    /* Takes the caller's reference to each of n >= 1 records, which are committed all or none.
+     * RP_E_FULL: nothing taken; try again after a poll. */
+    enum rp_err (*append)(struct rp_engine *e, struct rp_record **records, size_t n);
+    /* At most max outcomes that are ready; never blocks. */
+    size_t (*poll)(struct rp_engine *e, struct rp_engine_outcome *ret_outcomes, size_t max);
+    /* RP_E_FULL: too many reads under way. */
+    enum rp_err (*read)(struct rp_engine *e, const struct rp_engine_read *read);
+    /* The page of this id will not come, or is dropped. */
+    void (*cancel)(struct rp_engine *e, uint64_t id);
+    /* Asks to remove events with seq <= upto; an engine may round down (to whole segments), and
+     * says how far it came with TRIMMED. Not while another trim is under way: RP_E_FULL. */
+    enum rp_err (*trim)(struct rp_engine *e, uint64_t upto);
+    /* A new epoch, synchronously: all sessions and members are deleted, the next seq is above
+     * `above`. Only while no append is undecided. epoch has RP_EPOCH_LEN characters. */
+    enum rp_err (*new_epoch)(struct rp_engine *e, const char *epoch, uint64_t above);
+    /* Commits what was appended, stops threads, frees e. Outcomes not polled are dropped. */
+    void (*close)(struct rp_engine *e);
+};
+
+/* Every engine embeds this first. */
+struct rp_engine {
+    const struct rp_engine_ops *ops;
+    char epoch[RP_EPOCH_LEN + 1];
+    uint64_t first_seq; /* the oldest seq that may still be there; first_seq - 1 is trimmed. Starts
+                           at 1. */
+    uint64_t last_seq; /* the newest committed at open; 0: empty. The core keeps its own count after
+                          that. */
+};

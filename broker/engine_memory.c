@@ -1,0 +1,504 @@
+#include "broker/engine_memory.h"
+
+#include "common/alloc.h"
+#include "common/assert.h"
+#include "common/list.h"
+
+#include <stdlib.h>
+
+/* ---- the store ---- */
+
+struct stored_session {
+    bool ended;
+    uint64_t id, conn, gateway, closed_ts_ms, floor_seq;
+    struct rp_record *open; /* has its nsp, sid, pid_hash */
+};
+
+struct stored_member {
+    uint64_t session, from_seq, to_seq;
+    struct rp_record *join; /* has its room and time */
+};
+
+struct trimmed_room {
+    struct rp_record *last; /* has the room's name, and the seq */
+};
+
+struct rp_memory_store {
+    char epoch[RP_EPOCH_LEN + 1];
+    uint64_t next_seq, first_seq;
+    struct rp_record **log;
+    size_t log_count, log_capacity;
+    struct stored_session *sessions;
+    size_t sessions_count, sessions_capacity;
+    struct stored_member *members;
+    size_t members_count, members_capacity;
+    struct trimmed_room *trimmed;
+    size_t trimmed_count, trimmed_capacity;
+};
+
+struct rp_memory_store *rp_memory_store_new(const char *epoch) {
+    struct rp_memory_store *store = RP_NEW(struct rp_memory_store);
+    memcpy(store->epoch, epoch, RP_EPOCH_LEN);
+    store->next_seq = store->first_seq = 1;
+    return store;
+}
+
+static void forget_sessions(struct rp_memory_store *store) {
+    for (size_t i = 0; i < store->sessions_count; i++) {
+        rp_record_unref(store->sessions[i].open);
+    }
+    for (size_t i = 0; i < store->members_count; i++) {
+        rp_record_unref(store->members[i].join);
+    }
+    store->sessions_count = store->members_count = 0;
+}
+
+struct rp_memory_store *rp_memory_store_free(struct rp_memory_store *store) {
+    forget_sessions(store);
+    for (size_t i = 0; i < store->log_count; i++) {
+        rp_record_unref(store->log[i]);
+    }
+    for (size_t i = 0; i < store->trimmed_count; i++) {
+        rp_record_unref(store->trimmed[i].last);
+    }
+    free(store->sessions);
+    free(store->members);
+    free(store->log);
+    free(store->trimmed);
+    free(store);
+    return NULL;
+}
+
+struct rp_record *const *rp_memory_store_log(const struct rp_memory_store *store,
+                                             size_t *ret_count) {
+    *ret_count = store->log_count;
+    return store->log;
+}
+
+/* ---- projections, as record.h specifies them ---- */
+
+static struct stored_session *session_of(struct rp_memory_store *store, uint64_t id) {
+    for (size_t i = store->sessions_count; i-- > 0;) {
+        if (store->sessions[i].id == id && !store->sessions[i].ended) {
+            return &store->sessions[i];
+        }
+    }
+    return NULL;
+}
+
+static struct stored_member *open_member(struct rp_memory_store *store, uint64_t session,
+                                         struct rp_bytes room) {
+    for (size_t i = store->members_count; i-- > 0;) {
+        struct stored_member *m = &store->members[i];
+        if (m->session == session && m->to_seq == 0 && rp_bytes_eq(m->join->f.room, room)) {
+            return m;
+        }
+    }
+    return NULL;
+}
+
+/* Removes the session's memberships that ended at or before `until`, and open ones too if `all`. */
+static void remove_members(struct rp_memory_store *store, uint64_t session, uint64_t until,
+                           bool all) {
+    size_t kept = 0;
+    for (size_t i = 0; i < store->members_count; i++) {
+        struct stored_member m = store->members[i];
+        bool over = m.to_seq > 0 && m.to_seq <= until;
+        if (m.session == session && (all || over)) {
+            rp_record_unref(m.join);
+        } else {
+            store->members[kept++] = m;
+        }
+    }
+    store->members_count = kept;
+}
+
+static void project_open(struct rp_memory_store *store, struct rp_record *r) {
+    store->sessions = rp_array_reserve(store->sessions, store->sessions_count,
+                                       &store->sessions_capacity, sizeof(*store->sessions));
+    store->sessions[store->sessions_count++] = (struct stored_session){
+        .id = r->seq, .conn = r->seq, .gateway = r->f.origin, .open = rp_record_ref(r)};
+}
+
+static void project_join(struct rp_memory_store *store, struct rp_record *r) {
+    if (open_member(store, r->f.session, r->f.room) == NULL) {
+        store->members = rp_array_reserve(store->members, store->members_count,
+                                          &store->members_capacity, sizeof(*store->members));
+        store->members[store->members_count++] = (struct stored_member){
+            .session = r->f.session, .from_seq = r->seq, .join = rp_record_ref(r)};
+    }
+}
+
+static void project_leave(struct rp_memory_store *store, struct stored_session *s,
+                          struct rp_record *r) {
+    struct stored_member *m = open_member(store, r->f.session, r->f.room);
+    if (m != NULL) {
+        m->to_seq = r->seq;
+    }
+    if (r->f.aux > 0) {
+        remove_members(store, s->id, r->f.aux, false);
+        s->floor_seq = s->floor_seq > r->f.aux ? s->floor_seq : r->f.aux;
+    }
+}
+
+static void project_gone(struct rp_memory_store *store, const struct rp_record *r) {
+    for (size_t i = 0; i < store->sessions_count; i++) {
+        if (store->sessions[i].gateway == r->f.aux) {
+            store->sessions[i].gateway = 0;
+            store->sessions[i].closed_ts_ms = r->f.ts_ms;
+        }
+    }
+}
+
+static void project(struct rp_memory_store *store, struct rp_record *r) {
+    struct stored_session *s = r->f.session > 0 ? session_of(store, r->f.session) : NULL;
+    if (r->f.kind == RP_RECORD_OPEN) {
+        project_open(store, r);
+    } else if (r->f.kind == RP_RECORD_GONE) {
+        project_gone(store, r);
+    } else if (s == NULL) {
+        return;
+    } else if (r->f.kind == RP_RECORD_RESUME) {
+        s->conn = r->seq;
+        s->gateway = r->f.origin;
+        s->closed_ts_ms = 0;
+    } else if (r->f.kind == RP_RECORD_CLOSE && s->conn == r->f.conn) {
+        s->gateway = 0;
+        s->closed_ts_ms = r->f.ts_ms;
+    } else if (r->f.kind == RP_RECORD_END) {
+        s->ended = true;
+        remove_members(store, s->id, 0, true);
+    } else if (r->f.kind == RP_RECORD_JOIN) {
+        project_join(store, r);
+    } else if (r->f.kind == RP_RECORD_LEAVE) {
+        project_leave(store, s, r);
+    }
+}
+
+/* ---- the engine ---- */
+
+struct waiting_read {
+    struct rp_list node;
+    struct rp_engine_read read;
+    struct rp_engine_span *spans; /* with their names behind them */
+};
+
+struct memory_engine {
+    struct rp_engine base;
+    struct rp_memory_store *store;
+    size_t queue_max, refuse;
+    struct rp_record **queue;
+    size_t queue_from, queue_count, queue_capacity;
+    struct rp_engine_outcome *outcomes;
+    size_t outcomes_from, outcomes_count, outcomes_capacity;
+    struct rp_list reads;
+    uint64_t trim_upto;
+};
+
+static void push_outcome(struct memory_engine *m, struct rp_engine_outcome outcome) {
+    m->outcomes = rp_array_reserve(m->outcomes, m->outcomes_from + m->outcomes_count,
+                                   &m->outcomes_capacity, sizeof(*m->outcomes));
+    m->outcomes[m->outcomes_from + m->outcomes_count++] = outcome;
+}
+
+static uint64_t duplicate_of(const struct rp_memory_store *store, const struct rp_record *r) {
+    for (size_t i = store->log_count; r->f.id.len > 0 && i-- > 0;) {
+        const struct rp_record *old = store->log[i];
+        if (old->f.kind == RP_RECORD_EVENT && rp_bytes_eq(old->f.id, r->f.id) &&
+            rp_bytes_eq(old->f.nsp, r->f.nsp)) {
+            return old->seq;
+        }
+    }
+    return 0;
+}
+
+static void commit_one(struct memory_engine *m) {
+    struct rp_memory_store *store = m->store;
+    struct rp_record *r = m->queue[m->queue_from++];
+    m->queue_count--;
+    struct rp_engine_outcome outcome = {.kind = RP_ENGINE_COMMITTED, .record = r};
+    uint64_t duplicate = duplicate_of(store, r);
+    if (m->refuse > 0) {
+        m->refuse--;
+        outcome.kind = RP_ENGINE_REFUSED;
+        outcome.err = RP_E_IO;
+    } else if (duplicate > 0) {
+        outcome.kind = RP_ENGINE_DUPLICATE;
+        outcome.seq = duplicate;
+    } else {
+        r->seq = outcome.seq = store->next_seq++;
+        store->log = rp_array_reserve(store->log, store->log_count, &store->log_capacity,
+                                      sizeof(struct rp_record *));
+        store->log[store->log_count++] = rp_record_ref(r);
+        project(store, r);
+    }
+    push_outcome(m, outcome);
+}
+
+/* ---- reading ---- */
+
+static bool wanted(const struct rp_engine_read *read, const struct rp_record *r) {
+    for (size_t i = 0; r->f.kind == RP_RECORD_EVENT && i < read->spans_count; i++) {
+        const struct rp_engine_span *span = &read->spans[i];
+        if (r->seq > span->after && r->seq <= span->upto && rp_bytes_eq(span->room, r->f.room) &&
+            rp_bytes_eq(span->nsp, r->f.nsp)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_truncated(const struct rp_memory_store *store, const struct rp_engine_read *read) {
+    for (size_t i = 0; i < read->spans_count; i++) {
+        for (size_t k = 0; k < store->trimmed_count; k++) {
+            const struct rp_record *last = store->trimmed[k].last;
+            if (last->seq > read->spans[i].after &&
+                rp_bytes_eq(last->f.room, read->spans[i].room)) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void finish_read(struct memory_engine *m, struct waiting_read *w) {
+    struct rp_engine_page *page = RP_NEW(struct rp_engine_page);
+    size_t capacity = 0, bytes = 0;
+    page->id = w->read.id;
+    page->truncated = is_truncated(m->store, &w->read);
+    for (size_t i = 0; i < m->store->log_count; i++) {
+        size_t at = w->read.newest_first ? m->store->log_count - 1 - i : i;
+        struct rp_record *r = m->store->log[at];
+        if (!wanted(&w->read, r)) {
+            continue;
+        }
+        if (page->records_count >= w->read.events_max ||
+            (bytes > 0 && bytes + r->size > w->read.bytes_max)) {
+            page->more = true;
+            break;
+        }
+        page->records = rp_array_reserve(page->records, page->records_count, &capacity,
+                                         sizeof(struct rp_record *));
+        page->records[page->records_count++] = rp_record_ref(r);
+        bytes += r->size;
+    }
+    push_outcome(m, (struct rp_engine_outcome){.kind = RP_ENGINE_PAGE, .page = page});
+}
+
+static void read_free(struct waiting_read *w) {
+    rp_list_remove(&w->node);
+    free(w->spans);
+    free(w);
+}
+
+/* ---- trimming ---- */
+
+static void note_trimmed(struct rp_memory_store *store, struct rp_record *r) {
+    for (size_t i = 0; i < store->trimmed_count; i++) {
+        if (rp_bytes_eq(store->trimmed[i].last->f.room, r->f.room)) {
+            rp_record_unref(store->trimmed[i].last);
+            store->trimmed[i].last = rp_record_ref(r);
+            return;
+        }
+    }
+    store->trimmed = rp_array_reserve(store->trimmed, store->trimmed_count,
+                                      &store->trimmed_capacity, sizeof(*store->trimmed));
+    store->trimmed[store->trimmed_count++].last = rp_record_ref(r);
+}
+
+static void finish_trim(struct memory_engine *m) {
+    struct rp_memory_store *store = m->store;
+    size_t drop = 0;
+    while (drop < store->log_count && store->log[drop]->seq <= m->trim_upto) {
+        if (store->log[drop]->f.kind == RP_RECORD_EVENT) {
+            note_trimmed(store, store->log[drop]);
+        }
+        rp_record_unref(store->log[drop++]);
+    }
+    memmove(store->log, store->log + drop, (store->log_count - drop) * sizeof(*store->log));
+    store->log_count -= drop;
+    store->first_seq = m->trim_upto + 1;
+    push_outcome(m, (struct rp_engine_outcome){.kind = RP_ENGINE_TRIMMED, .seq = m->trim_upto});
+    m->trim_upto = 0;
+}
+
+size_t rp_engine_memory_step(struct rp_engine *e, size_t n) {
+    struct memory_engine *m = (struct memory_engine *) e;
+    size_t done = 0;
+    for (; done < n; done++) {
+        struct rp_list *first = rp_list_first(&m->reads);
+        if (m->queue_count > 0) {
+            commit_one(m);
+        } else if (first != NULL) {
+            struct waiting_read *w = RP_CONTAINER_OF(first, struct waiting_read, node);
+            finish_read(m, w);
+            read_free(w);
+        } else if (m->trim_upto > 0) {
+            finish_trim(m);
+        } else {
+            break;
+        }
+    }
+    return done;
+}
+
+void rp_engine_memory_refuse(struct rp_engine *e, size_t n) {
+    ((struct memory_engine *) e)->refuse = n;
+}
+
+/* ---- the operations ---- */
+
+static enum rp_err memory_load(struct rp_engine *e, uint64_t after,
+                               const struct rp_engine_loader *loader) {
+    struct rp_memory_store *store = ((struct memory_engine *) e)->store;
+    for (size_t i = 0; i < store->sessions_count; i++) {
+        const struct stored_session *s = &store->sessions[i];
+        struct rp_engine_session session = {.session = s->id,
+                                            .conn = s->conn,
+                                            .gateway = s->gateway,
+                                            .closed_ts_ms = s->closed_ts_ms,
+                                            .floor_seq = s->floor_seq,
+                                            .nsp = s->open->f.nsp,
+                                            .sid = s->open->f.sid,
+                                            .pid_hash = s->open->f.pid_hash};
+        if (!s->ended) {
+            loader->session(loader->ctx, &session);
+        }
+    }
+    for (size_t i = 0; i < store->members_count; i++) {
+        const struct stored_member *m = &store->members[i];
+        struct rp_engine_member member = {.session = m->session,
+                                          .from_seq = m->from_seq,
+                                          .to_seq = m->to_seq,
+                                          .ts_ms = m->join->f.ts_ms,
+                                          .room = m->join->f.room};
+        loader->member(loader->ctx, &member);
+    }
+    for (size_t i = 0; i < store->log_count; i++) {
+        if (store->log[i]->seq > after) {
+            loader->record(loader->ctx, store->log[i]);
+        }
+    }
+    return RP_OK;
+}
+
+static enum rp_err memory_append(struct rp_engine *e, struct rp_record **records, size_t n) {
+    struct memory_engine *m = (struct memory_engine *) e;
+    RP_ASSERT(n == 1); /* nobody needs more yet */
+    if (m->queue_count >= m->queue_max) {
+        return RP_E_FULL;
+    }
+    if (m->queue_count == 0) {
+        m->queue_from = 0;
+    }
+    m->queue = rp_array_reserve(m->queue, m->queue_from + m->queue_count, &m->queue_capacity,
+                                sizeof(struct rp_record *));
+    m->queue[m->queue_from + m->queue_count++] = records[0];
+    return RP_OK;
+}
+
+static size_t memory_poll(struct rp_engine *e, struct rp_engine_outcome *ret_outcomes, size_t max) {
+    struct memory_engine *m = (struct memory_engine *) e;
+    size_t n = m->outcomes_count < max ? m->outcomes_count : max;
+    for (size_t i = 0; i < n; i++) {
+        ret_outcomes[i] = m->outcomes[m->outcomes_from++];
+    }
+    m->outcomes_count -= n;
+    if (m->outcomes_count == 0) {
+        m->outcomes_from = 0;
+    }
+    return n;
+}
+
+static enum rp_err memory_read(struct rp_engine *e, const struct rp_engine_read *read) {
+    struct memory_engine *m = (struct memory_engine *) e;
+    struct waiting_read *w = RP_NEW(struct waiting_read);
+    size_t names = 0;
+    for (size_t i = 0; i < read->spans_count; i++) {
+        names += read->spans[i].nsp.len + read->spans[i].room.len;
+    }
+    w->read = *read;
+    w->spans = rp_alloc(read->spans_count * sizeof(*w->spans) + names);
+    uint8_t *at = (uint8_t *) (w->spans + read->spans_count);
+    for (size_t i = 0; i < read->spans_count; i++) {
+        struct rp_engine_span span = read->spans[i];
+        memcpy(at, span.nsp.data, span.nsp.len);
+        memcpy(at + span.nsp.len, span.room.data, span.room.len);
+        span.nsp.data = at;
+        span.room.data = at + span.nsp.len;
+        at += span.nsp.len + span.room.len;
+        w->spans[i] = span;
+    }
+    w->read.spans = w->spans;
+    rp_list_append(&m->reads, &w->node);
+    return RP_OK;
+}
+
+static void memory_cancel(struct rp_engine *e, uint64_t id) {
+    struct memory_engine *m = (struct memory_engine *) e;
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&m->reads, it, tmp) {
+        struct waiting_read *w = RP_CONTAINER_OF(it, struct waiting_read, node);
+        if (w->read.id == id) {
+            read_free(w);
+        }
+    }
+}
+
+static enum rp_err memory_trim(struct rp_engine *e, uint64_t upto) {
+    struct memory_engine *m = (struct memory_engine *) e;
+    if (m->trim_upto > 0) {
+        return RP_E_FULL;
+    }
+    m->trim_upto = upto;
+    return RP_OK;
+}
+
+static enum rp_err memory_new_epoch(struct rp_engine *e, const char *epoch, uint64_t above) {
+    struct memory_engine *m = (struct memory_engine *) e;
+    memcpy(m->store->epoch, epoch, RP_EPOCH_LEN);
+    memcpy(e->epoch, epoch, RP_EPOCH_LEN);
+    forget_sessions(m->store);
+    m->store->next_seq = m->store->next_seq > above ? m->store->next_seq : above + 1;
+    return RP_OK;
+}
+
+static void memory_close(struct rp_engine *e) {
+    struct memory_engine *m = (struct memory_engine *) e;
+    for (size_t i = 0; i < m->queue_count; i++) {
+        rp_record_unref(m->queue[m->queue_from + i]);
+    }
+    for (size_t i = 0; i < m->outcomes_count; i++) {
+        rp_record_unref(m->outcomes[m->outcomes_from + i].record);
+        rp_engine_page_free(m->outcomes[m->outcomes_from + i].page);
+    }
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&m->reads, it, tmp) {
+        read_free(RP_CONTAINER_OF(it, struct waiting_read, node));
+    }
+    free(m->queue);
+    free(m->outcomes);
+    free(m);
+}
+
+struct rp_engine *rp_engine_memory_open(struct rp_memory_store *store, size_t queue_max) {
+    static const struct rp_engine_ops ops = {
+        .load = memory_load,
+        .append = memory_append,
+        .poll = memory_poll,
+        .read = memory_read,
+        .cancel = memory_cancel,
+        .trim = memory_trim,
+        .new_epoch = memory_new_epoch,
+        .close = memory_close,
+    };
+    struct memory_engine *m = RP_NEW(struct memory_engine);
+    m->base.ops = &ops;
+    memcpy(m->base.epoch, store->epoch, sizeof m->base.epoch);
+    m->base.first_seq = store->first_seq;
+    m->base.last_seq = store->next_seq - 1;
+    m->store = store;
+    m->queue_max = queue_max;
+    rp_list_init(&m->reads);
+    return &m->base;
+}

@@ -1,0 +1,315 @@
+/* broker/greet.c — gateways come and go: HELLO, resume, loss.
+ *
+ *     gateway: HELLO{epoch, seen} · SESSION… · unanswered requests, again · RESUMED
+ *     broker:  WELCOME{epoch, head} · a VERDICT and the rooms as of `seen` for each session ·
+ * everything of (seen, head] in log order, by rp_core_pump · then live
+ *
+ * An answer is put on a link right after the deliveries of its record, so a request whose record
+ * lies before `seen` was answered. The log from `seen` on (inclusive: the link may have been cut
+ * between the two) therefore tells which of the requests that come again are done already. */
+#include "broker/state.h"
+
+#include "common/alloc.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- peers ---- */
+
+struct rp_peer *rp_core_peer_of(const struct rp_core *core, uint64_t incarnation) {
+    uint64_t hash = rp_hash_u64(incarnation);
+    for (struct rp_map_node *n = rp_map_first(&core->by_incarnation, hash); n;
+         n = rp_map_next(n, hash)) {
+        struct rp_peer *peer = RP_CONTAINER_OF(n, struct rp_peer, by_incarnation);
+        if (peer->incarnation == incarnation) {
+            return peer;
+        }
+    }
+    return NULL;
+}
+
+struct rp_peer *rp_core_peer_of_link(const struct rp_core *core, uint64_t link_id) {
+    uint64_t hash = rp_hash_u64(link_id);
+    for (struct rp_map_node *n = rp_map_first(&core->by_link, hash); n; n = rp_map_next(n, hash)) {
+        struct rp_peer *peer = RP_CONTAINER_OF(n, struct rp_peer, by_link);
+        if (peer->link_id == link_id) {
+            return peer;
+        }
+    }
+    return NULL;
+}
+
+struct rp_peer *rp_core_peer_add(struct rp_core *core, uint64_t incarnation) {
+    struct rp_peer *peer = RP_NEW(struct rp_peer);
+    peer->incarnation = incarnation;
+    peer->down_since_ms = core->now.mono_ms;
+    rp_list_init(&peer->sessions);
+    rp_list_init(&peer->answers);
+    rp_link_init(&peer->link, core->config.link_credit_bytes, core->now.mono_ms);
+    rp_list_append(&core->peers, &peer->node);
+    rp_map_add(&core->by_incarnation, &peer->by_incarnation, rp_hash_u64(incarnation));
+    core->peers_count++;
+    return peer;
+}
+
+void rp_core_peer_release(struct rp_core *core, struct rp_peer *peer) {
+    if (peer->state != RP_PEER_DOWN || !rp_list_is_empty(&peer->sessions) ||
+        peer->inflight_count > 0 || peer->going) {
+        return;
+    }
+    rp_core_answers_drop(core, peer);
+    rp_core_linger_end(core, peer);
+    rp_link_done(&peer->link);
+    rp_list_remove(&peer->node);
+    rp_map_remove(&core->by_incarnation, &peer->by_incarnation);
+    core->peers_count--;
+    free(peer->inflight);
+    free(peer->known);
+    free(peer->resent);
+    free(peer->lingering);
+    free(peer);
+}
+
+void rp_core_peer_down(struct rp_core *core, struct rp_peer *peer) {
+    if (peer->state == RP_PEER_DOWN) {
+        return;
+    }
+    rp_map_remove(&core->by_link, &peer->by_link);
+    peer->state = RP_PEER_DOWN;
+    peer->live = false;
+    peer->down_since_ms = core->now.mono_ms;
+    rp_core_answers_drop(core, peer);
+    rp_core_linger_end(core, peer);
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&peer->sessions, it, tmp) {
+        rp_core_cursor_drop(core, RP_CONTAINER_OF(it, struct rp_session, peer_node));
+    }
+    rp_link_done(&peer->link);
+    rp_link_init(&peer->link, core->config.link_credit_bytes, core->now.mono_ms);
+    core->stats.links_lost++;
+}
+
+/* A message for a link without a peer. */
+static void put_stray(struct rp_core *core, uint64_t link_id, const struct rp_op *op) {
+    struct rp_stray *stray = RP_NEW(struct rp_stray);
+    stray->link_id = link_id;
+    rp_buf_init(&stray->bytes, RP_LINK_BATCH_BYTES);
+    enum rp_err err = rp_op_put(&stray->bytes, op);
+    RP_ASSERT(err == RP_OK);
+    rp_list_append(&core->strays, &stray->node);
+}
+
+static void put_stray_reset(struct rp_core *core, uint64_t link_id, const char *why) {
+    struct rp_op op = {.kind = RP_OP_RESET, .reset = {.message = rp_bytes_str(why)}};
+    put_stray(core, link_id, &op);
+    core->stats.links_reset++;
+}
+
+void rp_core_reset(struct rp_core *core, struct rp_peer *peer, const char *why) {
+    put_stray_reset(core, peer->link_id, why);
+    rp_core_peer_down(core, peer);
+    peer->down_since_ms =
+        0; /* this incarnation will not come back: its sessions are closed at the next tick */
+}
+
+/* ---- HELLO ---- */
+
+static void refuse(struct rp_core *core, uint64_t link_id, const char *code, const char *message) {
+    struct rp_op op = {.kind = RP_OP_REFUSED,
+                       .refused = {.code = rp_bytes_str(code), .message = rp_bytes_str(message)}};
+    put_stray(core, link_id, &op);
+    core->stats.hellos_refused++;
+}
+
+/* The gateway has seen more of the log than there is: the file was put back to an older state.
+ * Offsets of the lost part must never be taken for offsets of what comes now. */
+static bool begin_epoch(struct rp_core *core, uint64_t above) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    char epoch[RP_EPOCH_LEN + 1] = {0};
+    uint8_t random[RP_EPOCH_LEN];
+    core->config.random(core->config.random_ctx, random, sizeof random);
+    for (size_t i = 0; i < RP_EPOCH_LEN; i++) {
+        epoch[i] = letters[random[i] % (sizeof letters - 1)];
+    }
+    if (core->engine->ops->new_epoch(core->engine, epoch, above) != RP_OK) {
+        return false;
+    }
+    rp_core_forget_all(core, above);
+    snprintf(
+        core->notice, sizeof core->notice,
+        "a gateway has seen seq %llu, which this log does not have: the log has lost its end, and "
+        "gets the new epoch %s; all sessions are forgotten",
+        (unsigned long long) above, epoch);
+    return true;
+}
+
+static int compare_nums(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
+    return x < y ? -1 : x > y;
+}
+
+/* Collects the nums of this gateway that are in the log from `seen` on, or on their way to it. */
+static void learn_known(struct rp_core *core, struct rp_peer *peer, uint64_t seen) {
+    size_t from = rp_tail_after(&core->tail, seen > 0 ? seen - 1 : 0);
+    size_t capacity = core->tail.count - from + peer->inflight_count;
+    free(peer->known);
+    peer->known = rp_alloc(capacity * sizeof(uint64_t));
+    peer->known_count = 0;
+    for (size_t i = from; i < core->tail.count; i++) {
+        const struct rp_record *r = rp_tail_at(&core->tail, i);
+        if (r->f.origin == peer->incarnation && r->f.num > 0) {
+            peer->known[peer->known_count++] = r->f.num;
+        }
+    }
+    for (size_t i = 0; i < peer->inflight_count; i++) {
+        peer->known[peer->known_count++] = peer->inflight[peer->inflight_from + i];
+    }
+    qsort(peer->known, peer->known_count, sizeof(uint64_t), compare_nums);
+}
+
+bool rp_peer_knows(const struct rp_peer *peer, uint64_t num) {
+    return peer->known_count > 0 && num <= peer->known[peer->known_count - 1] &&
+           bsearch(&num, peer->known, peer->known_count, sizeof num, compare_nums) != NULL;
+}
+
+static void welcome(struct rp_core *core, struct rp_peer *peer, uint64_t link_id, uint64_t seen) {
+    rp_core_peer_down(core, peer); /* an older link of the same incarnation */
+    peer->state = RP_PEER_GREETING;
+    peer->link_id = link_id;
+    rp_map_add(&core->by_link, &peer->by_link, rp_hash_u64(link_id));
+    peer->live = false;
+    peer->pos = peer->seen = seen;
+    peer->resent_count = 0;
+    rp_link_done(&peer->link);
+    rp_link_init(&peer->link, core->config.link_credit_bytes, core->now.mono_ms);
+    learn_known(core, peer, seen);
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&peer->sessions, it, tmp) {
+        RP_CONTAINER_OF(it, struct rp_session, peer_node)->confirmed = false;
+    }
+    struct rp_op op = {.kind = RP_OP_WELCOME,
+                       .welcome = {.version = RP_PROTOCOL_VERSION,
+                                   .epoch = rp_bytes(core->engine->epoch, RP_EPOCH_LEN),
+                                   .head = core->head}};
+    rp_link_put(&peer->link, &op);
+}
+
+void rp_core_hello(struct rp_core *core, uint64_t link_id, const struct rp_op_hello *hello) {
+    core->stats.hellos++;
+    bool same_epoch = rp_bytes_eq(hello->epoch, rp_bytes(core->engine->epoch, RP_EPOCH_LEN));
+    if (hello->version != RP_PROTOCOL_VERSION) {
+        char text[128];
+        snprintf(text, sizeof text, "this broker speaks protocol version %d, the gateway %llu",
+                 RP_PROTOCOL_VERSION, (unsigned long long) hello->version);
+        refuse(core, link_id, "version", text);
+        return;
+    }
+    if (hello->incarnation == 0) {
+        refuse(core, link_id, "incarnation", "an incarnation is not 0");
+        return;
+    }
+    if (hello->epoch.len > 0 && !same_epoch) {
+        put_stray_reset(core, link_id, "the log has a new epoch");
+        return;
+    }
+    if (same_epoch && hello->seen > core->head) {
+        if (core->undecided > 0 || core->backlog_count > 0 || !begin_epoch(core, hello->seen)) {
+            refuse(core, link_id, "busy", "the log needs a new epoch first; try again");
+            return;
+        }
+        put_stray_reset(core, link_id, "the log has a new epoch");
+        return;
+    }
+    uint64_t seen = same_epoch ? hello->seen : core->head;
+    bool in_tail = seen > core->tail.base || seen == core->head || core->tail.base == 0;
+    if (!in_tail) {
+        put_stray_reset(core, link_id, "the gateway was away too long");
+        return;
+    }
+    struct rp_peer *peer = rp_core_peer_of(core, hello->incarnation);
+    if (peer == NULL && core->peers_count >= RP_PEERS_MAX) {
+        refuse(core, link_id, "full", "too many gateways");
+        return;
+    }
+    if (peer == NULL) {
+        peer = rp_core_peer_add(core, hello->incarnation);
+    }
+    welcome(core, peer, link_id, seen);
+}
+
+/* The rooms of a session as its gateway last knew them; what changed since comes in log order. */
+static void put_rooms(struct rp_peer *peer, const struct rp_session *session) {
+    for (struct rp_interval *i = session->open; i != NULL; i = i->next) {
+        if (i->from_seq <= peer->pos) {
+            struct rp_op op = {
+                .kind = RP_OP_MEMBER,
+                .member = {
+                    .seq = i->from_seq, .conn = session->conn, .joined = 1, .room = i->room->name}};
+            rp_link_put(&peer->link, &op);
+        }
+    }
+    for (struct rp_interval *i = session->closed; i != NULL; i = i->next) {
+        if (i->to_seq > peer->pos) {
+            rp_room_interest_add(i->room, peer);
+            rp_core_linger(peer, i->room);
+        }
+        if (i->to_seq > peer->pos && i->from_seq <= peer->pos) {
+            struct rp_op op = {
+                .kind = RP_OP_MEMBER,
+                .member = {
+                    .seq = i->from_seq, .conn = session->conn, .joined = 1, .room = i->room->name}};
+            rp_link_put(&peer->link, &op);
+        }
+    }
+}
+
+void rp_core_session_listed(struct rp_core *core, struct rp_peer *peer,
+                            const struct rp_op_session *op) {
+    struct rp_session *session = rp_sessions_find(&core->sessions, op->session);
+    enum rp_op_ruling ruling = RP_OP_KEPT;
+    if (session == NULL || session->ending) {
+        ruling = RP_OP_UNKNOWN;
+    } else if (session->conn != op->conn || session->peer != peer || session->takeovers > 0) {
+        ruling = RP_OP_SUPERSEDED;
+    }
+    struct rp_op verdict = {.kind = RP_OP_VERDICT,
+                            .verdict = {.conn = op->conn, .verdict = ruling}};
+    rp_link_put(&peer->link, &verdict);
+    if (ruling != RP_OP_KEPT || session->confirmed) {
+        return;
+    }
+    session->confirmed = true;
+    put_rooms(peer, session);
+    if (op->catching) {
+        rp_core_cursor_drop(core, session);
+        rp_core_cursor_start(core, session, op->pos < peer->pos ? op->pos : peer->pos);
+    }
+}
+
+/* Sessions the log says are connected at this gateway, and which it did not list: their clients
+ * left while the link was down. A connection whose CONNECTED the gateway may not have seen yet is
+ * not among them. */
+static void close_unlisted(struct rp_core *core, struct rp_peer *peer) {
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&peer->sessions, it, tmp) {
+        struct rp_session *session = RP_CONTAINER_OF(it, struct rp_session, peer_node);
+        if (!session->confirmed && session->conn < peer->seen && session->takeovers == 0) {
+            struct rp_record_fields close = {
+                .kind = RP_RECORD_CLOSE, .session = session->id, .conn = session->conn};
+            rp_core_append(core, &close);
+        }
+    }
+}
+
+void rp_core_resumed(struct rp_core *core, struct rp_peer *peer) {
+    if (peer->state != RP_PEER_GREETING) {
+        return;
+    }
+    close_unlisted(core, peer);
+    peer->state = RP_PEER_UP;
+    size_t at = rp_tail_after(&core->tail, peer->seen > 0 ? peer->seen - 1 : 0);
+    if (at < core->tail.count && rp_tail_at(&core->tail, at)->seq == peer->seen) {
+        rp_core_repeat_answer(core, peer, rp_tail_at(&core->tail, at));
+    }
+    rp_core_pump(core, peer);
+}

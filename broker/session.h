@@ -1,0 +1,87 @@
+/* broker/session.h — sessions and their memberships: what survives a lost connection.
+ *
+ * A session is known by its number (the seq of its OPEN record) and by the hash of its pid. Its
+ * connection number is the seq of its newest OPEN or RESUME; operations with an older one change
+ * nothing. Memberships are intervals of the log, kept after the session left a room, because
+ * recovery gives a session what it should have got when it was a member. */
+#pragma once
+
+#include "broker/engine.h"
+#include "broker/room.h"
+
+struct rp_cursor;
+
+enum { RP_SID_BYTES_MAX = 24 };
+
+/* session was a member of room from from_seq to to_seq (0: still is) */
+struct rp_interval {
+    struct rp_list room_node; /* in room->members while open */
+    struct rp_interval *next; /* in one of the session's two lists */
+    struct rp_session *session;
+    struct rp_room *room;
+    uint64_t from_seq, to_seq;
+    uint64_t ts_ms; /* of the join */
+};
+
+struct rp_session {
+    struct rp_map_node by_id, by_pid;
+    uint64_t id;
+    uint64_t conn;
+    uint64_t floor_seq;
+    uint64_t closed_ts_ms;      /* 0: connected */
+    struct rp_peer *peer;       /* where it is connected; NULL if it is not */
+    struct rp_list peer_node;   /* in peer->sessions */
+    struct rp_list closed_node; /* in rp_sessions.closed, oldest first */
+    struct rp_cursor *cursor;   /* NULL: live, or not connected */
+    struct rp_interval *open, *closed;
+    uint32_t open_count, closed_count;
+    uint32_t takeovers; /* RESUME records appended and not committed: until then no connection is
+                           valid */
+    uint32_t joining, leaving; /* JOIN and LEAVE records appended and not decided */
+    bool ending;               /* an END record is appended */
+    bool confirmed;            /* listed by its gateway in the HELLO under way */
+    uint8_t sid_len, nsp_len;
+    char sid[RP_SID_BYTES_MAX];
+    uint8_t pid_hash[RP_PID_HASH_LEN];
+    char nsp[];
+};
+
+struct rp_sessions {
+    struct rp_map by_id, by_pid;
+    struct rp_list closed;
+    struct rp_rooms *rooms;
+    size_t intervals_count;
+};
+
+void rp_sessions_init(struct rp_sessions *sessions, struct rp_rooms *rooms);
+void rp_sessions_done(struct rp_sessions *sessions); /* frees all sessions and intervals */
+
+/* Adds a session that is not connected anywhere yet. */
+struct rp_session *rp_sessions_add(struct rp_sessions *sessions, uint64_t id, struct rp_bytes nsp,
+                                   struct rp_bytes sid, struct rp_bytes pid_hash);
+/* Frees it with its intervals. It must not be connected nor have a cursor. */
+void rp_sessions_remove(struct rp_sessions *sessions, struct rp_session *session);
+struct rp_session *rp_sessions_find(const struct rp_sessions *sessions, uint64_t id);
+struct rp_session *rp_sessions_find_pid(const struct rp_sessions *sessions,
+                                        struct rp_bytes pid_hash);
+
+static inline struct rp_bytes rp_session_sid(const struct rp_session *s) {
+    return rp_bytes(s->sid, s->sid_len);
+}
+static inline struct rp_bytes rp_session_nsp(const struct rp_session *s) {
+    return rp_bytes(s->nsp, s->nsp_len);
+}
+
+/* The session's open interval in the room, or NULL. */
+struct rp_interval *rp_session_membership(const struct rp_session *s, const struct rp_room *room);
+/* The interval in the room that contains a seq, its ends included, open or closed; NULL if there is none. */
+const struct rp_interval *rp_session_membership_at(const struct rp_session *s, const struct rp_room *room,
+                                                   uint64_t seq);
+struct rp_interval *rp_session_join(struct rp_sessions *sessions, struct rp_session *s,
+                                    struct rp_room *room, uint64_t from_seq, uint64_t ts_ms);
+/* Ends an open interval; it is remembered among the closed ones. */
+void rp_session_leave(struct rp_session *s, struct rp_interval *interval, uint64_t to_seq);
+/* Forgets closed intervals with to_seq <= floor_seq, and raises the session's floor to it. */
+void rp_session_forget(struct rp_sessions *sessions, struct rp_session *s, uint64_t floor_seq);
+/* The to_seq below which half of the closed intervals lie; 0 while there are fewer than max. */
+uint64_t rp_session_forget_before(const struct rp_session *s, size_t max);
