@@ -1,0 +1,459 @@
+/* gateway/broker.c — the gateway's end of the link: HELLO and resume, and what the broker sends.
+ *
+ * DOWN ──socket──► OPENING ──WELCOME──► UP. A lost link is forgotten with its socket; clients stay
+ * connected, their requests wait, and the next link resumes: the sessions are listed, the requests
+ * put again, and the broker sends everything after `seen`. */
+#include "gateway/core.h"
+
+#include "proto/ws.h"
+
+#include <stdio.h>
+
+enum { RETRY_MS = 100 };
+
+/* ---- the link's life ---- */
+
+void rp_broker_link_down(struct rp_gateway *g, const char *why) {
+    if (g->link_state == RP_LINK_DOWN) {
+        return;
+    }
+    if (g->link_state == RP_LINK_UP) {
+        snprintf(g->notice, sizeof g->notice, "the link to the broker is lost: %s", why);
+        g->notice_read = false;
+        g->stats.links_lost++;
+    }
+    g->link_state = RP_LINK_DOWN;
+    g->link_close = true;
+    g->retry_at_ms = g->now_ms + RETRY_MS;
+    rp_link_done(&g->link);
+    rp_link_init(&g->link, g->config.link_credit_bytes, g->now_ms);
+    rp_request_link_lost(g);
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&g->clients, it, tmp) {
+        RP_CONTAINER_OF(it, struct rp_client, node)->page =
+            0; /* pages begin anew with the next link */
+    }
+}
+
+enum rp_uplink_need rp_gateway_uplink_need(struct rp_gateway *g, uint64_t now_ms) {
+    if (g->link_close) {
+        g->link_close = false;
+        return RP_UPLINK_CLOSE;
+    }
+    return g->link_state == RP_LINK_DOWN && now_ms >= g->retry_at_ms ? RP_UPLINK_OPEN
+                                                                     : RP_UPLINK_NONE;
+}
+
+void rp_gateway_uplink_opened(struct rp_gateway *g, uint64_t now_ms) {
+    g->now_ms = now_ms;
+    g->link_state = RP_LINK_OPENING;
+    rp_link_done(&g->link);
+    rp_link_init(&g->link, g->config.link_credit_bytes, now_ms);
+    struct rp_op op = {.kind = RP_OP_HELLO,
+                       .hello = {.version = RP_PROTOCOL_VERSION,
+                                 .name = rp_bytes_str(g->config.name),
+                                 .incarnation = g->incarnation,
+                                 .epoch = rp_bytes(g->epoch, g->epoch_len),
+                                 .seen = g->seen,
+                                 .lowest = rp_request_lowest(g)}};
+    rp_link_put(&g->link, &op);
+}
+
+void rp_gateway_uplink_lost(struct rp_gateway *g, uint64_t now_ms) {
+    g->now_ms = now_ms;
+    rp_broker_link_down(g, "the connection was closed");
+    g->link_close = false; /* the shell knows */
+}
+
+void rp_broker_close_session(struct rp_gateway *g, uint64_t session, uint64_t conn, bool ended) {
+    struct rp_op op = {.kind = RP_OP_CLOSE,
+                       .close = {.session = session, .conn = conn, .ended = ended}};
+    struct rp_request_options options = {.client = NULL};
+    rp_request_add(g, &op, &options);
+}
+
+void rp_broker_turn(struct rp_gateway *g) {
+    if (g->link_state == RP_LINK_DOWN) {
+        return;
+    }
+    if (rp_link_is_lost(&g->link, g->now_ms)) {
+        rp_broker_link_down(g, "the broker is silent");
+        return;
+    }
+    rp_request_send(g);
+    if (g->link_state == RP_LINK_UP && rp_link_heartbeat_due(&g->link, g->now_ms)) {
+        rp_link_put_heartbeat(&g->link, g->seen, rp_request_lowest(g));
+    }
+}
+
+bool rp_gateway_uplink_take(struct rp_gateway *g, uint64_t now_ms, struct rp_buf *ret_message) {
+    return g->link_state != RP_LINK_DOWN && rp_link_take(&g->link, now_ms, ret_message);
+}
+
+static void raise_seen(struct rp_gateway *g, uint64_t seq) {
+    g->seen = seq > g->seen ? seq : g->seen;
+}
+
+/* ---- resume ---- */
+
+static bool is_epoch(struct rp_bytes text) {
+    for (size_t i = 0; i < text.len; i++) {
+        bool letter = text.data[i] >= 'a' && text.data[i] <= 'z';
+        if (!letter && (text.data[i] < '0' || text.data[i] > '9')) {
+            return false;
+        }
+    }
+    return text.len >= RP_TAG_CHARS && text.len <= RP_EPOCH_CHARS_MAX;
+}
+
+static void got_welcome(struct rp_gateway *g, const struct rp_op_welcome *op) {
+    if (g->link_state != RP_LINK_OPENING || !is_epoch(op->epoch)) {
+        return;
+    }
+    if (g->epoch_len == 0) {
+        g->seen = op->head;
+    }
+    memcpy(g->epoch, op->epoch.data, op->epoch.len);
+    g->epoch_len = op->epoch.len;
+    g->link_state = RP_LINK_UP;
+    g->stats.links_opened++;
+    uint64_t sessions = 0;
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&g->clients, it, tmp) {
+        const struct rp_client *c = RP_CONTAINER_OF(it, struct rp_client, node);
+        if (rp_client_is_connected(c)) {
+            struct rp_op session = {.kind = RP_OP_SESSION,
+                                    .session = {.session = c->session,
+                                                .conn = c->conn,
+                                                .catching = c->state == RP_CLIENT_CATCHING,
+                                                .pos = c->pos}};
+            rp_link_put(&g->link, &session);
+            sessions++;
+        }
+    }
+    rp_request_resend(g);
+    struct rp_op resumed = {.kind = RP_OP_RESUMED, .resumed = {.sessions = sessions}};
+    rp_link_put(&g->link, &resumed);
+}
+
+static void note(struct rp_gateway *g, const char *what, struct rp_bytes text) {
+    snprintf(g->notice, sizeof g->notice, "%s: %.*s", what, (int) (text.len < 200 ? text.len : 200),
+             (const char *) text.data);
+    g->notice_read = false;
+}
+
+static void got_refused(struct rp_gateway *g, const struct rp_op_refused *op) {
+    note(g, "the broker refuses this gateway", op->message);
+    rp_broker_link_down(g, "refused");
+    g->retry_at_ms = g->now_ms + 10 * RETRY_MS;
+}
+
+/* The log has nothing to resume from: clients come back one by one, and this gateway begins anew.
+ */
+static void got_reset(struct rp_gateway *g, const struct rp_op_reset *op) {
+    note(g, "the broker asks to begin anew", op->message);
+    g->stats.resets++;
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&g->clients, it, tmp) {
+        struct rp_client *c = RP_CONTAINER_OF(it, struct rp_client, node);
+        if (c->state != RP_CLIENT_OPEN) {
+            rp_client_close(g, c, 1001, "the gateway begins anew", false);
+        }
+    }
+    rp_broker_link_down(g, "reset");
+    RP_LIST_FOR(&g->requests, it, tmp) {
+        rp_request_free(g, RP_CONTAINER_OF(it, struct rp_request, node));
+    }
+    g->config.random(g->config.random_ctx, &g->incarnation, sizeof g->incarnation);
+    g->incarnation |= 1;
+    g->epoch_len = 0;
+    g->seen = 0;
+}
+
+/* ---- answers ---- */
+
+static void got_connected(struct rp_gateway *g, const struct rp_op_connected *op) {
+    struct rp_request *request = rp_request_find(g, op->num);
+    raise_seen(g, op->conn);
+    if (request == NULL || request->kind != RP_OP_CONNECT) {
+        return; /* answered before */
+    }
+    struct rp_client *c = request->client;
+    if (c == NULL) {
+        rp_broker_close_session(g, op->session, op->conn, false);
+    } else {
+        if (op->recovered && request->room.len == RP_ID_CHARS) {
+            memcpy(c->pid, request->room.data, RP_ID_CHARS);
+        }
+        rp_client_connected(g, c, op);
+    }
+    rp_request_free(g, request);
+}
+
+static void got_failed(struct rp_gateway *g, const struct rp_op_failed *op) {
+    struct rp_request *request = rp_request_find(g, op->num);
+    if (request == NULL) {
+        return;
+    }
+    struct rp_client *c = request->client;
+    bool connecting = request->kind == RP_OP_CONNECT;
+    if (!connecting) {
+        rp_roomevent_failed(g, request, op->code, op->message);
+    }
+    rp_request_free(g, request);
+    if (connecting && c != NULL) {
+        rp_client_close(g, c, 1013, "the session cannot be served now", false);
+    }
+}
+
+static void got_done(struct rp_gateway *g, const struct rp_op_done *op) {
+    struct rp_request *request = rp_request_find(g, op->num);
+    if (request != NULL) {
+        rp_roomevent_done(g, request, op);
+        rp_request_free(g, request);
+    }
+}
+
+static void got_result(struct rp_gateway *g, const struct rp_op_result *op) {
+    struct rp_request *request = rp_request_find(g, op->num);
+    if (request != NULL) {
+        rp_roomevent_result(g, request, op->json);
+        rp_request_free(g, request);
+    }
+}
+
+/* ---- deliveries ---- */
+
+/* A JSON array's text without its brackets. */
+static struct rp_bytes elements(struct rp_bytes array) {
+    return array.len >= 2 ? rp_bytes(array.data + 1, array.len - 2) : rp_bytes(NULL, 0);
+}
+
+/* The frame of an event, rendered once for all its receivers. */
+static struct rp_blob *event_frame(struct rp_bytes name, struct rp_bytes args,
+                                   struct rp_bytes offset) {
+    struct rp_sio_event event = {
+        .nsp = RP_BYTES_LIT("/"), .name = name, .args = elements(args), .offset = offset};
+    size_t len = rp_sio_event_len(&event);
+    uint8_t header[RP_WS_HEADER_MAX];
+    size_t head = rp_ws_header(header, RP_WS_TEXT, len);
+    struct rp_blob *frame = rp_blob_new(head + len);
+    frame->head = (uint32_t) head;
+    memcpy(frame->data, header, head);
+    uint8_t *end = rp_sio_event_write(frame->data + head, &event);
+    RP_ASSERT(end == frame->data + frame->len);
+    return frame;
+}
+
+static void got_deliver(struct rp_gateway *g, const struct rp_op_deliver *op) {
+    raise_seen(g, op->seq);
+    g->stats.delivers++;
+    struct rp_fanout_room *room = rp_fanout_find(&g->fanout, op->room);
+    if (room == NULL) {
+        return;
+    }
+    char offset[RP_OFFSET_BYTES_MAX];
+    int offset_len = snprintf(offset, sizeof offset, "%llu-%.*s", (unsigned long long) op->seq,
+                              RP_BYTES_FMT(rp_gateway_tag(g)));
+    struct rp_blob *frame = event_frame(op->name, op->args, rp_bytes(offset, (size_t) offset_len));
+    for (size_t i = room->count;
+         i-- > 0;) { /* backwards: a client that is closed leaves the room */
+        struct rp_client *c = room->members[i].client;
+        if (c->state != RP_CLIENT_LIVE || c->conn == op->except) {
+            continue;
+        }
+        if (op->is_volatile && c->out_bytes > g->config.queue_low_bytes) {
+            g->stats.volatile_dropped++;
+            continue;
+        }
+        g->stats.deliveries++;
+        rp_client_put(g, c, rp_blob_ref(frame));
+        if (c->state == RP_CLIENT_LIVE && c->out_bytes > g->config.queue_bytes) {
+            rp_client_lag(g, c); /* it has this event, and gets the next from the log */
+        }
+    }
+    rp_blob_unref(frame);
+}
+
+static void got_member(struct rp_gateway *g, const struct rp_op_member *op) {
+    raise_seen(g, op->seq);
+    struct rp_client *c = rp_client_find(g, op->conn);
+    if (c == NULL) {
+        return;
+    }
+    if (op->joined) {
+        rp_fanout_join(&g->fanout, c, op->room);
+    } else {
+        rp_fanout_leave(&g->fanout, c, op->room);
+    }
+}
+
+/* ---- catching up ---- */
+
+static void got_joined(struct rp_gateway *g, const struct rp_op_joined *op) {
+    struct rp_request *request = rp_request_find(g, op->num);
+    if (request != NULL) {
+        request->upto = op->upto;
+    }
+}
+
+static void got_hold(struct rp_gateway *g, const struct rp_op_hold *op) {
+    struct rp_client *c = rp_client_find(g, op->conn);
+    if (c == NULL) {
+        return;
+    }
+    if (c->state == RP_CLIENT_CATCHING) {
+        /* It fell behind when the broker did not know yet: two positions, so it begins anew. */
+        rp_client_close(g, c, 1013, "too slow", true);
+        return;
+    }
+    c->state = RP_CLIENT_CATCHING;
+    c->pos = op->pos;
+}
+
+static void count_history(struct rp_gateway *g, const struct rp_op_replay *op) {
+    struct rp_request *request = rp_request_find(g, op->history);
+    if (request != NULL) {
+        request->progress = op->seq;
+        request->oldest = request->replayed == 0 ? op->seq : request->oldest;
+        request->replayed++;
+        request->truncated = request->truncated || op->truncated;
+    }
+}
+
+static void got_replay(struct rp_gateway *g, const struct rp_op_replay *op) {
+    struct rp_client *c = rp_client_find(g, op->conn);
+    if (c == NULL || c->state != RP_CLIENT_CATCHING) {
+        return;
+    }
+    char offset[RP_OFFSET_BYTES_MAX];
+    int offset_len;
+    if (op->history > 0) {
+        count_history(g, op);
+        offset_len = snprintf(offset, sizeof offset, "%llu.%llu-%.*s", (unsigned long long) op->pos,
+                              (unsigned long long) op->seq, RP_BYTES_FMT(rp_gateway_tag(g)));
+    } else {
+        c->pos = op->seq;
+        offset_len = snprintf(offset, sizeof offset, "%llu-%.*s", (unsigned long long) op->seq,
+                              RP_BYTES_FMT(rp_gateway_tag(g)));
+    }
+    g->stats.replayed++;
+    rp_client_put(g, c, event_frame(op->name, op->args, rp_bytes(offset, (size_t) offset_len)));
+    rp_client_release_held(g, c);
+}
+
+static void got_page(struct rp_gateway *g, const struct rp_op_page *op) {
+    struct rp_client *c = rp_client_find(g, op->conn);
+    if (c == NULL || c->state != RP_CLIENT_CATCHING) {
+        return;
+    }
+    c->pos = op->pos > c->pos ? op->pos : c->pos;
+    rp_client_release_held(g, c);
+    if (c->state != RP_CLIENT_CATCHING) {
+        return;
+    }
+    c->page = op->page;
+    if (c->out_bytes <= g->config.queue_low_bytes) {
+        rp_client_page_done(g, c);
+    }
+}
+
+static void got_live(struct rp_gateway *g, const struct rp_op_live *op) {
+    raise_seen(g, op->pos);
+    struct rp_client *c = rp_client_find(g, op->conn);
+    if (c != NULL && c->state == RP_CLIENT_CATCHING) {
+        c->state = RP_CLIENT_LIVE;
+        rp_client_release_held(g, c);
+    }
+}
+
+static void got_evict(struct rp_gateway *g, uint64_t conn, const char *reason) {
+    struct rp_client *c = rp_client_find(g, conn);
+    if (c != NULL) {
+        g->stats.evicted++;
+        rp_client_close(g, c, 1001, reason, true);
+    }
+}
+
+static void operation(struct rp_gateway *g, const struct rp_op *op) {
+    switch (op->kind) {
+    case RP_OP_WELCOME:
+        got_welcome(g, &op->welcome);
+        break;
+    case RP_OP_REFUSED:
+        got_refused(g, &op->refused);
+        break;
+    case RP_OP_RESET:
+        got_reset(g, &op->reset);
+        break;
+    case RP_OP_VERDICT:
+        if (op->verdict.verdict != RP_OP_KEPT) {
+            got_evict(g, op->verdict.conn, "the session has moved on");
+        }
+        break;
+    case RP_OP_HEARTBEAT:
+        raise_seen(g, op->heartbeat.pos);
+        if (!rp_link_heard_heartbeat(&g->link, &op->heartbeat)) {
+            rp_broker_link_down(g, "a heartbeat contradicts what was sent");
+        }
+        break;
+    case RP_OP_CONNECTED:
+        got_connected(g, &op->connected);
+        break;
+    case RP_OP_DONE:
+        got_done(g, &op->done);
+        break;
+    case RP_OP_FAILED:
+        got_failed(g, &op->failed);
+        break;
+    case RP_OP_RESULT:
+        got_result(g, &op->result);
+        break;
+    case RP_OP_DELIVER:
+        got_deliver(g, &op->deliver);
+        break;
+    case RP_OP_MEMBER:
+        got_member(g, &op->member);
+        break;
+    case RP_OP_JOINED:
+        got_joined(g, &op->joined);
+        break;
+    case RP_OP_HOLD:
+        got_hold(g, &op->hold);
+        break;
+    case RP_OP_REPLAY:
+        got_replay(g, &op->replay);
+        break;
+    case RP_OP_PAGE:
+        got_page(g, &op->page);
+        break;
+    case RP_OP_LIVE:
+        got_live(g, &op->live);
+        break;
+    case RP_OP_EVICT: {
+        char reason[64];
+        snprintf(reason, sizeof reason, "%.*s", RP_BYTES_FMT(op->evict.reason));
+        got_evict(g, op->evict.conn, reason);
+        break;
+    }
+    default:
+        break; /* an operation that only a gateway sends */
+    }
+}
+
+enum rp_err rp_gateway_uplink_message(struct rp_gateway *g, struct rp_bytes message,
+                                      uint64_t now_ms) {
+    g->now_ms = now_ms;
+    size_t len = message.len;
+    while (message.len > 0 && g->link_state != RP_LINK_DOWN) {
+        struct rp_op op;
+        enum rp_err err = rp_op_next(g->reader, &message, &op);
+        if (err != RP_OK) {
+            g->stats.malformed_messages++;
+            return err;
+        }
+        operation(g, &op);
+    }
+    rp_link_received(&g->link, len, now_ms);
+    return RP_OK;
+}

@@ -1,0 +1,134 @@
+/* gateway/request.c — numbered requests: kept until answered, sent again in order after the link
+ * was lost. */
+#include "gateway/core.h"
+
+#include <stdlib.h>
+
+struct rp_request *rp_request_find(const struct rp_gateway *g, uint64_t num) {
+    uint64_t hash = rp_hash_u64(num);
+    for (struct rp_map_node *n = rp_map_first(&g->by_num, hash); n; n = rp_map_next(n, hash)) {
+        struct rp_request *request = RP_CONTAINER_OF(n, struct rp_request, by_num);
+        if (request->num == num) {
+            return request;
+        }
+    }
+    return NULL;
+}
+
+void rp_request_add(struct rp_gateway *g, struct rp_op *op,
+                    const struct rp_request_options *options) {
+    op->connect.num = g->next_num++; /* every request begins with it */
+    rp_buf_clear(&g->scratch);
+    enum rp_err err = rp_op_put(&g->scratch, op);
+    RP_ASSERT(err == RP_OK);
+    struct rp_request *r = rp_alloc(sizeof(*r) + options->room.len + g->scratch.len);
+    memcpy(r->data, g->scratch.data, g->scratch.len);
+    r->encoded = rp_bytes(r->data, g->scratch.len);
+    if (options->room.len > 0) {
+        memcpy(r->data + g->scratch.len, options->room.data, options->room.len);
+    }
+    r->room = rp_bytes(r->data + g->scratch.len, options->room.len);
+    r->num = op->connect.num;
+    r->kind = op->kind;
+    r->is_volatile = options->is_volatile;
+    r->has_ack = options->has_ack;
+    r->has_id = options->has_id;
+    r->ack_id = options->ack_id;
+    r->client = options->client;
+    rp_list_append(&g->requests, &r->node);
+    rp_map_add(&g->by_num, &r->by_num, rp_hash_u64(r->num));
+    if (g->unsent == &g->requests) {
+        g->unsent = &r->node;
+    }
+    g->requests_count++;
+    g->requests_bytes += r->encoded.len;
+    g->stats.requests++;
+    if (r->client != NULL) {
+        rp_list_append(&r->client->requests, &r->client_node);
+        r->client->requests_count++;
+        r->client->requests_bytes += r->encoded.len;
+        rp_client_update_pause(g, r->client);
+    }
+}
+
+void rp_request_free(struct rp_gateway *g, struct rp_request *r) {
+    struct rp_client *client = r->client;
+    if (client != NULL) {
+        rp_list_remove(&r->client_node);
+        client->requests_count--;
+        client->requests_bytes -= r->encoded.len;
+        rp_client_update_pause(g, client);
+    }
+    if (g->unsent == &r->node) {
+        g->unsent = r->node.next;
+    }
+    g->requests_count--;
+    g->requests_bytes -= r->encoded.len;
+    rp_list_remove(&r->node);
+    rp_map_remove(&g->by_num, &r->by_num);
+    free(r);
+}
+
+void rp_request_send(struct rp_gateway *g) {
+    if (g->link_state != RP_LINK_UP) {
+        return;
+    }
+    while (g->unsent != &g->requests) {
+        struct rp_request *r = RP_CONTAINER_OF(g->unsent, struct rp_request, node);
+        if (rp_link_credit(&g->link) < r->encoded.len) {
+            return;
+        }
+        rp_link_put_bytes(&g->link, r->encoded);
+        r->sent = true;
+        g->unsent = g->unsent->next;
+    }
+}
+
+/* A join that is known to be done asks only for what its history still lacks. */
+static void put_again(struct rp_gateway *g, struct rp_request *r) {
+    if (r->kind != RP_OP_JOIN || r->upto == 0) {
+        rp_link_put_bytes(&g->link, r->encoded);
+        return;
+    }
+    struct rp_bytes in = r->encoded;
+    struct rp_op op;
+    enum rp_err err = rp_op_next(g->reader, &in, &op);
+    RP_ASSERT(err == RP_OK && op.kind == RP_OP_JOIN);
+    op.join.upto = r->upto;
+    if (r->replayed > 0) {
+        op.join.since = r->progress;
+        op.join.limit = op.join.limit > r->replayed ? op.join.limit - r->replayed : 1;
+    }
+    rp_link_put(&g->link, &op);
+}
+
+void rp_request_resend(struct rp_gateway *g) {
+    g->unsent = g->requests.next;
+    while (g->unsent != &g->requests) {
+        struct rp_request *r = RP_CONTAINER_OF(g->unsent, struct rp_request, node);
+        if (!r->sent) {
+            return;
+        }
+        put_again(g, r);
+        g->stats.requests_resent++;
+        g->unsent = g->unsent->next;
+    }
+}
+
+void rp_request_link_lost(struct rp_gateway *g) {
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&g->requests, it, tmp) {
+        struct rp_request *r = RP_CONTAINER_OF(it, struct rp_request, node);
+        if (r->is_volatile) {
+            rp_roomevent_failed(g, r, RP_BYTES_LIT("unavailable"),
+                                RP_BYTES_LIT("the broker is away; a volatile event is not kept"));
+            rp_request_free(g, r);
+        }
+    }
+    g->unsent = g->requests.next;
+}
+
+uint64_t rp_request_lowest(const struct rp_gateway *g) {
+    struct rp_list *first = rp_list_first(&g->requests);
+    return first != NULL ? RP_CONTAINER_OF(first, struct rp_request, node)->num : g->next_num;
+}
