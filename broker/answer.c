@@ -132,7 +132,9 @@ static void answer_free(struct rp_answer *answer) {
 }
 
 static struct rp_read_job *read_history(struct rp_core *core, const struct rp_op_history *op) {
-    struct rp_engine_span span = {.nsp = RP_BYTES_LIT("/"),
+    const struct rp_session *session = rp_sessions_find(&core->sessions, op->session);
+    struct rp_engine_span span = {.nsp =
+                                      session != NULL ? rp_session_nsp(session) : RP_BYTES_LIT("/"),
                                   .room = op->room,
                                   .after = op->has_since ? op->since : 0,
                                   .upto = op->before > 0 ? op->before - 1 : 0};
@@ -206,8 +208,7 @@ void rp_core_answers_retry(struct rp_core *core) {
 }
 
 void rp_core_probe(struct rp_core *core, struct rp_peer *peer, const struct rp_op_connect *connect,
-                   const struct rp_session *session, uint64_t pos) {
-    (void) session;
+                   uint64_t pos) {
     struct rp_op op = {.kind = RP_OP_CONNECT, .connect = *connect};
     struct rp_answer *answer = answer_new(peer, &op);
     answer->pos = pos;

@@ -161,7 +161,7 @@ static void request_connect(struct rp_core *core, struct rp_peer *peer,
     } else if (pos + 1 >= core->first) {
         append_resume(core, peer, op->num, session, pos);
     } else {
-        rp_core_probe(core, peer, op, session, pos); /* are the events still there? */
+        rp_core_probe(core, peer, op, pos); /* are the events still there? */
     }
 }
 

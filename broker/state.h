@@ -209,7 +209,7 @@ struct rp_answer;
 /* Whether events a returning session should get from pos on are gone; rp_core_connect_probed
  * follows. */
 void rp_core_probe(struct rp_core *core, struct rp_peer *peer, const struct rp_op_connect *op,
-                   const struct rp_session *session, uint64_t pos);
+                   uint64_t pos);
 void rp_core_history(struct rp_core *core, struct rp_peer *peer, const struct rp_session *session,
                      const struct rp_op_history *op);
 void rp_core_presence(struct rp_core *core, struct rp_peer *peer, const struct rp_session *session,
