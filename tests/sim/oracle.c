@@ -211,7 +211,8 @@ static const char *check_client(const struct world *w, unsigned index) {
                  index, (unsigned long long) s->asks[0].id, (int) s->asks[0].kind);
         wrong = complaint;
     }
-    if (wrong == NULL && s->not_recovered > 0 && !(w->faults & FAULT_TRIM)) {
+    if (wrong == NULL && s->not_recovered > w->clients[index].farewells &&
+        !(w->faults & FAULT_TRIM)) {
         wrong = "a session was not recovered though nothing was trimmed or expired";
     }
     for (size_t i = 0; i < s->lives_count && wrong == NULL; i++) {

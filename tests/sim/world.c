@@ -393,6 +393,16 @@ static void act_join(struct world *w, struct client *client, unsigned room, bool
     }
 }
 
+/* socket.disconnect(): the session is over. The connection is closed in order, so the packet arrives. */
+static void act_leave_for_good(struct world *w, struct client *client) {
+    struct conn *c = client->conn;
+    send_text(w, client, "41", 0, 0, 0);
+    queue_clear(&c->down);
+    c->gateway_notices_ms = w->now_ms + 50;
+    client->farewells++;
+    client_closed(w, c);
+}
+
 static void client_act(struct world *w, struct client *client) {
     unsigned room = (unsigned) below(w, ROOMS);
     uint64_t what = below(w, 100), id;
@@ -410,6 +420,8 @@ static void client_act(struct world *w, struct client *client) {
     } else if (what < 98 && stock_ask(&client->stock, (struct ask){.kind = ASK_OTHER}, &id)) {
         send_text(w, client, "42%llu[\"history\",\"r%llu\",{\"limit\":%llu}]", id, room,
                   1 + below(w, 20));
+    } else if (what == 98 && chance(w, 100)) {
+        act_leave_for_good(w, client);
     } else if (stock_ask(&client->stock, (struct ask){.kind = ASK_OTHER}, &id)) {
         send_text(w, client, "42%llu[\"presence\",\"r%llu\"]", id, room, 0);
     }

@@ -49,6 +49,7 @@ struct client {
     struct stock stock;
     struct conn *conn; /* the one it believes in; NULL: none */
     uint64_t reconnect_at_ms;
+    uint64_t farewells; /* how often it left for good, and came back as somebody new */
     uint64_t actions;
 };
 
