@@ -73,9 +73,9 @@ static void answer_history(struct rp_core *core, struct rp_peer *peer,
         put_event(out, records[descending ? count - 1 - i : i]);
     }
     put(out, truncated ? "],\"truncated\":true" : "],\"truncated\":false");
-    if (truncated && count > 0) {
+    if (truncated) {
         put(out, ",\"oldest\":");
-        put_u64(out, records[descending ? count - 1 : 0]->seq);
+        put_u64(out, count > 0 ? records[descending ? count - 1 : 0]->seq : core->head);
     }
     put(out, more ? ",\"more\":true}" : ",\"more\":false}");
     put_result(peer, op->num, rp_buf_bytes(out));

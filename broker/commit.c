@@ -503,6 +503,7 @@ void rp_core_outcome(struct rp_core *core, struct rp_engine_outcome *outcome) {
         core->trimming = false;
         if (outcome->err == RP_OK && outcome->seq >= core->first) {
             core->first = outcome->seq + 1;
+            rp_tail_trim(&core->tail, outcome->seq);
         }
         break;
     case RP_ENGINE_FATAL:

@@ -70,6 +70,8 @@ static void order_closed(struct rp_core *core) {
 
 static struct rp_core *core_alloc(const struct rp_core_config *config, struct rp_engine *engine,
                                   struct rp_now now) {
+    RP_ASSERT(config->link_credit_bytes > 0 && config->page_bytes > 0 && config->page_events > 0);
+    RP_ASSERT(config->page_bytes <= config->link_credit_bytes);
     struct rp_core *core = RP_NEW(struct rp_core);
     core->config = *config;
     core->engine = engine;

@@ -126,6 +126,12 @@ uint64_t rp_core_pinned(const struct rp_core *core) {
         const struct rp_cursor *c = RP_CONTAINER_OF(it, struct rp_cursor, node);
         lowest = c->pos < lowest ? c->pos : lowest;
     }
+    RP_LIST_FOR(&core->peers, it, tmp) {
+        const struct rp_peer *peer = RP_CONTAINER_OF(it, struct rp_peer, node);
+        if (peer->state != RP_PEER_DOWN && !peer->live) {
+            lowest = peer->pos < lowest ? peer->pos : lowest;
+        }
+    }
     return lowest;
 }
 
@@ -358,7 +364,7 @@ static void answer_history(struct rp_cursor *c, struct history *h) {
                                 .seq = c->pos,
                                 .replayed = h->replayed,
                                 .truncated = h->truncated,
-                                .oldest = h->oldest}};
+                                .oldest = h->oldest > 0 ? h->oldest : h->upto}};
     rp_link_put(&c->session->peer->link, &op);
     history_free(h);
 }

@@ -67,6 +67,17 @@ void rp_core_flush_backlog(struct rp_core *core) {
  * counts. */
 enum offset_kind { OFFSET_NONE, OFFSET_MALFORMED, OFFSET_FOREIGN, OFFSET_SEQ };
 
+/* Characters of an epoch, at least RP_TAG_LEN of them. */
+static bool is_tag(struct rp_bytes text) {
+    for (size_t i = 0; i < text.len; i++) {
+        bool letter = text.data[i] >= 'a' && text.data[i] <= 'z';
+        if (!letter && (text.data[i] < '0' || text.data[i] > '9')) {
+            return false;
+        }
+    }
+    return text.len >= RP_TAG_LEN;
+}
+
 static enum offset_kind parse_offset(const struct rp_core *core, struct rp_bytes offset,
                                      uint64_t *ret_pos) {
     if (offset.len == 0) {
@@ -85,6 +96,9 @@ static enum offset_kind parse_offset(const struct rp_core *core, struct rp_bytes
         return OFFSET_MALFORMED;
     }
     if (dot != NULL && !rp_bytes_to_u64(rp_bytes_skip(numbers, first_len + 1), &seq)) {
+        return OFFSET_MALFORMED;
+    }
+    if (!is_tag(tag)) {
         return OFFSET_MALFORMED;
     }
     if (!rp_bytes_eq(tag, rp_bytes(core->engine->epoch, RP_TAG_LEN))) {

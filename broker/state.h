@@ -201,7 +201,7 @@ void rp_core_cursor_page(struct rp_core *core, struct rp_cursor *cursor, enum rp
                          uint64_t upto, const struct rp_engine_page *page);
 /* Runs the cursors that can go on. True: the turn's budget was used up. */
 bool rp_core_replay(struct rp_core *core);
-/* The lowest position a cursor still needs; UINT64_MAX: none. */
+/* The lowest position that a cursor, or a link that is behind, still needs; UINT64_MAX: none. */
 uint64_t rp_core_pinned(const struct rp_core *core);
 
 /* ---- answer.c ---- */

@@ -63,6 +63,13 @@ void rp_tail_push(struct rp_tail *t, struct rp_record *record) {
     }
 }
 
+void rp_tail_trim(struct rp_tail *t, uint64_t upto) {
+    while (t->count > 0 && rp_tail_at(t, 0)->seq <= upto) {
+        drop_oldest(t);
+    }
+    t->base = t->base > upto ? t->base : upto;
+}
+
 size_t rp_tail_after(const struct rp_tail *t, uint64_t after) {
     size_t low = 0, high = t->count;
     while (low < high) {

@@ -22,6 +22,9 @@ void rp_tail_done(struct rp_tail *t);
 /* Adds the newest record (takes a reference of its own) and drops what exceeds the bounds. */
 void rp_tail_push(struct rp_tail *t, struct rp_record *record);
 
+/* Drops the records up to a seq: the log has lost them. */
+void rp_tail_trim(struct rp_tail *t, uint64_t upto);
+
 /* Index of the first record with seq > after; t->count if there is none. after >= base. */
 size_t rp_tail_after(const struct rp_tail *t, uint64_t after);
 

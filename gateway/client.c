@@ -462,6 +462,9 @@ static void got_message(struct rp_gateway *g, struct rp_client *c, struct rp_byt
         rp_roomevent(g, c, &packet);
         break;
     case RP_SIO_ACK:
+        if (!rp_client_is_connected(c)) {
+            bad_packet(g, c, "ack for a namespace that is not connected");
+        }
         break; /* nothing was asked: the broker's events carry no ack ids yet */
     case RP_SIO_CONNECT_ERROR:
         bad_packet(g, c, "a client does not send CONNECT_ERROR");

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 struct rp_gateway *rp_gateway_new(const struct rp_gateway_config *config, uint64_t now_ms) {
+    RP_ASSERT(config->link_credit_bytes > 0 && config->queue_bytes > config->queue_low_bytes);
     struct rp_gateway *g = RP_NEW(struct rp_gateway);
     g->config = *config;
     g->now_ms = now_ms;

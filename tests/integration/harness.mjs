@@ -1,0 +1,329 @@
+// What every test file stands on: real broker and gateway processes with ports and a directory of their own, a `test`
+// that shows the servers' logs only when it fails, and clean-up of everything at the end of the file.
+//
+// Beside it: proxy.mjs cuts connections from outside, clients.mjs drives the stock client, raw.mjs speaks bytes.
+//
+// Environment: REPRISE_BUILD      the build directory (default: build at the top of the source tree)
+//              REPRISE_TEST_SLOW  factor on every time limit, for sanitizer builds and slow machines (default 1)
+
+import { execFile, spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { after, test as nodeTest } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const build = path.resolve(process.env.REPRISE_BUILD ?? path.join(here, '../../build'));
+
+export const PROGRAMS = {
+  broker: path.join(build, 'broker/reprise-broker'),
+  gateway: path.join(build, 'gateway/reprise-gateway'),
+};
+export const slow = Number(process.env.REPRISE_TEST_SLOW ?? 1);
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+// ---- clean-up ----
+
+const cleaners = []; // run last to first
+const temporaries = new Set(); // directories and servers, for an exit that skips the hooks
+const servers = new Set();
+
+export function onCleanup(clean) {
+  cleaners.push(clean);
+}
+
+after(async () => {
+  const failures = [];
+  while (cleaners.length > 0) {
+    try {
+      await cleaners.pop()();
+    } catch (err) {
+      failures.push(err);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+});
+
+process.on('exit', () => {
+  for (const server of servers) server.killNow();
+  for (const dir of temporaries) rmSync(dir, { recursive: true, force: true });
+});
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.exit(1));
+
+export function temporaryDirectory() {
+  const dir = mkdtempSync(path.join(os.tmpdir(), 'reprise-test-'));
+  temporaries.add(dir);
+  return dir;
+}
+
+// ---- tests ----
+
+// A node:test with a time limit, which prints what the servers logged if it fails.
+export function test(name, body, { timeout = 60_000 } = {}) {
+  return nodeTest(name, { timeout: timeout * slow }, async (t) => {
+    for (const server of servers) server.markLog();
+    try {
+      await body(t);
+    } catch (err) {
+      for (const server of servers) {
+        const log = server.logSinceMark();
+        if (log) console.error(`---- ${server.name} (pid ${server.pid}) during "${name}":\n${log}`);
+      }
+      throw err;
+    }
+  });
+}
+
+// Polls until the condition gives something truthy, and returns that. `what` names it in the failure.
+export async function waitFor(condition, { timeout = 15_000, what = condition.toString() } = {}) {
+  const end = Date.now() + timeout * slow;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`waited ${timeout * slow} ms in vain for: ${resolveWhat(what)}`);
+    await sleep(5);
+  }
+}
+
+const resolveWhat = (what) => (typeof what === 'function' ? what() : what);
+
+// The promise's outcome, or an error naming `what` after the time.
+export async function within(ms, what, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what}: not within ${ms * slow} ms`)), ms * slow);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+// ---- ports ----
+
+const portsTaken = new Set();
+
+// A port nobody listens on. Below the kernel's ephemeral range, not given by bind(0): a port from that range can become the local
+// port of some outgoing connection while a killed server is away, and its restart on the same port would fail.
+export async function freePort() {
+  const low = 10_000;
+  const high = Math.min(ephemeralStart(), 32_000);
+  for (;;) {
+    const port = low + Math.floor(Math.random() * (high - low));
+    if (!portsTaken.has(port) && (await canListen(port))) {
+      portsTaken.add(port);
+      return port;
+    }
+  }
+}
+
+function ephemeralStart() {
+  try {
+    return Number(readFileSync('/proc/sys/net/ipv4/ip_local_port_range', 'utf8').trim().split(/\s+/)[0]);
+  } catch {
+    return 32_000;
+  }
+}
+
+function canListen(port) {
+  return new Promise((resolve) => {
+    const probe = net.createServer();
+    probe.once('error', () => resolve(false));
+    probe.listen(port, '127.0.0.1', () => probe.close(() => resolve(true)));
+  });
+}
+
+// ---- server processes ----
+
+const LOG_BYTES_MAX = 64 * 1024;
+
+// One program with its arguments: started, stopped, killed and started again.
+export class Server {
+  constructor(name, program, args = [], { env = {} } = {}) {
+    Object.assign(this, { name, program, args, env, child: null, log: '', logMark: 0, stdout: '' });
+    servers.add(this);
+    onCleanup(() => this.end());
+  }
+
+  get pid() {
+    return this.child?.pid;
+  }
+
+  get running() {
+    return this.child !== null && this.child.exitCode === null && this.child.signalCode === null;
+  }
+
+  // Starts the process; `exited` becomes a promise of {code, signal}. Does not wait for it to be ready.
+  spawn() {
+    if (this.running) throw new Error(`${this.name} runs already`);
+    if (!existsSync(this.program)) throw new Error(`${this.program} is not there: build it, or set REPRISE_BUILD`);
+    this.stdout = '';
+    this.child = spawn(this.program, this.args, { env: serverEnvironment(this.env), stdio: ['ignore', 'pipe', 'pipe'] });
+    this.child.stdout.setEncoding('utf8').on('data', (text) => (this.stdout += text));
+    this.child.stderr.setEncoding('utf8').on('data', (text) => this.addLog(text));
+    this.exited = new Promise((resolve) => this.child.once('close', (code, signal) => resolve({ code, signal })));
+    return this;
+  }
+
+  // Starts the process and waits for its `ready` line.
+  async start() {
+    this.spawn();
+    await this.ready();
+    return this;
+  }
+
+  async ready() {
+    const { child } = this;
+    let ended = null;
+    this.exited.then((how) => (ended = how));
+    await waitFor(() => ended || /^ready/m.test(this.stdout), {
+      timeout: 20_000,
+      what: () => `the ready line of ${this.name}; it printed: ${this.stdout}\n${this.log}`,
+    });
+    if (ended && this.child === child) {
+      throw new Error(`${this.name} ended (${JSON.stringify(ended)}) before it was ready:\n${this.log}`);
+    }
+  }
+
+  // SIGTERM; the process must end by itself with status 0 (a sanitizer's report makes it another).
+  async stop() {
+    if (!this.running) return;
+    this.child.kill('SIGTERM');
+    const how = await within(20_000, `${this.name} ending after SIGTERM`, this.exited);
+    if (how.code !== 0) throw new Error(`${this.name} ended with ${JSON.stringify(how)}:\n${this.log}`);
+  }
+
+  // SIGKILL, and wait until the process is gone.
+  async kill() {
+    if (!this.running) throw new Error(`${this.name} is not running, it cannot be killed`);
+    this.child.kill('SIGKILL');
+    await this.exited;
+  }
+
+  killNow() {
+    if (this.running) this.child.kill('SIGKILL');
+  }
+
+  // At the end of a file: a server that died by itself is a failure, whatever the tests saw.
+  async end() {
+    const { child } = this;
+    if (child === null) return;
+    try {
+      if (!this.running && child.signalCode !== null && child.signalCode !== 'SIGKILL') {
+        throw new Error(`${this.name} died of ${child.signalCode}:\n${this.log}`);
+      }
+      await this.stop();
+    } finally {
+      this.killNow();
+      servers.delete(this);
+    }
+  }
+
+  addLog(text) {
+    this.log += text;
+    if (this.log.length > 2 * LOG_BYTES_MAX) {
+      const cut = this.log.length - LOG_BYTES_MAX;
+      this.log = this.log.slice(cut);
+      this.logMark = Math.max(0, this.logMark - cut);
+    }
+  }
+
+  markLog() {
+    this.logMark = this.log.length;
+  }
+
+  logSinceMark() {
+    return this.log.slice(this.logMark).trimEnd();
+  }
+
+  // Resident memory in bytes.
+  residentBytes() {
+    const line = readFileSync(`/proc/${this.pid}/status`, 'utf8').match(/^VmRSS:\s+(\d+) kB$/m);
+    return Number(line[1]) * 1024;
+  }
+
+  hasSanitizer() {
+    return /lib(asan|tsan)/.test(readFileSync(`/proc/${this.pid}/maps`, 'utf8'));
+  }
+}
+
+// The caller's environment without settings that would leak into the servers, and with a small quarantine under ASan, so that
+// resident memory says something.
+function serverEnvironment(extra) {
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('REPRISE_')));
+  env.ASAN_OPTIONS = [env.ASAN_OPTIONS, 'quarantine_size_mb=8'].filter(Boolean).join(':');
+  return { ...env, ...extra };
+}
+
+// Runs a program to its end, for those that are expected to end by themselves.
+export async function run(program, args = [], { env = {}, timeout = 15_000 } = {}) {
+  const options = { env: serverEnvironment(env), timeout: timeout * slow, killSignal: 'SIGKILL', maxBuffer: 64 << 20 };
+  try {
+    const { stdout, stderr } = await promisify(execFile)(program, args, options);
+    return { code: 0, stdout, stderr };
+  } catch (err) {
+    return { code: err.code, signal: err.signal, stdout: err.stdout, stderr: err.stderr };
+  }
+}
+
+// ---- a broker with gateways ----
+
+export class Cluster {
+  constructor() {
+    this.dir = temporaryDirectory();
+    this.db = path.join(this.dir, 'reprise.db');
+    this.gateways = [];
+  }
+
+  // Starts a broker and gateways; `broker` and `gateway` are more arguments for them.
+  static async start({ gateways = 2, broker = [], gateway = [] } = {}) {
+    const cluster = new Cluster();
+    cluster.brokerPort = await freePort();
+    cluster.broker = new Server('broker', PROGRAMS.broker, [
+      '--listen', cluster.brokerAddress,
+      '--db', cluster.db,
+      '--admin', `127.0.0.1:${await freePort()}`,
+      ...broker,
+    ]);
+    await cluster.broker.start();
+    for (let i = 0; i < gateways; i++) await cluster.addGateway(gateway);
+    return cluster;
+  }
+
+  get brokerAddress() {
+    return `tcp://127.0.0.1:${this.brokerPort}`;
+  }
+
+  async addGateway(args = []) {
+    const port = await freePort();
+    const server = new Server(`gateway ${this.gateways.length}`, PROGRAMS.gateway, [
+      '--listen', `127.0.0.1:${port}`,
+      '--broker', this.brokerAddress,
+      '--admin', `127.0.0.1:${await freePort()}`,
+      ...args,
+    ]);
+    server.port = port;
+    this.gateways.push(server);
+    await server.start();
+    return server;
+  }
+
+  port(gateway = 0) {
+    return this.gateways[gateway].port;
+  }
+
+  url(gateway = 0) {
+    return `http://127.0.0.1:${this.port(gateway)}`;
+  }
+
+  // Rows of a query, through the sqlite3 program, as an operator would do it.
+  async query(sql) {
+    const { code, stdout, stderr } = await run('sqlite3', ['-readonly', '-json', this.db, sql]);
+    if (code !== 0 || stderr) throw new Error(`sqlite3 failed (${code}): ${stderr}\n${sql}`);
+    return stdout.trim() === '' ? [] : JSON.parse(stdout);
+  }
+}
