@@ -58,6 +58,13 @@ static void put_result(struct rp_peer *peer, uint64_t num, struct rp_bytes json)
     rp_link_put(&peer->link, &op);
 }
 
+/* The namespace of the session that asks, or of any if it has ended meanwhile: then nobody hears
+ * the answer. */
+static struct rp_bytes nsp_of(const struct rp_core *core, uint64_t session_id) {
+    const struct rp_session *session = rp_sessions_find(&core->sessions, session_id);
+    return session != NULL ? rp_session_nsp(session) : RP_BYTES_LIT("/");
+}
+
 /* ---- history ---- */
 
 static void answer_history(struct rp_core *core, struct rp_peer *peer,
@@ -83,9 +90,9 @@ static void answer_history(struct rp_core *core, struct rp_peer *peer,
 
 /* Answers from the tail if the whole range is in it. */
 static bool history_from_tail(struct rp_core *core, struct rp_peer *peer,
-                              const struct rp_session *session, const struct rp_op_history *op) {
+                              const struct rp_op_history *op) {
     uint64_t after = op->has_since ? op->since : 0;
-    const struct rp_room *room = rp_rooms_find(&core->rooms, rp_session_nsp(session), op->room);
+    const struct rp_room *room = rp_rooms_find(&core->rooms, nsp_of(core, op->session), op->room);
     size_t from = room != NULL ? rp_room_events_after(room, after) : 0;
     size_t to =
         room != NULL && op->before > after + 1 ? rp_room_events_after(room, op->before - 1) : from;
@@ -182,12 +189,63 @@ static struct rp_read_job *read_probe(struct rp_core *core, const struct rp_op_c
     return job;
 }
 
+/* ---- presence ---- */
+
+static void answer_presence(struct rp_core *core, struct rp_peer *peer,
+                            const struct rp_op_presence *op) {
+    struct rp_buf *out = &core->scratch;
+    rp_buf_clear(out);
+    put(out, "{\"ok\":true,\"members\":[");
+    const struct rp_room *room = rp_rooms_find(&core->rooms, nsp_of(core, op->session), op->room);
+    size_t count = 0;
+    bool more = false;
+    struct rp_list empty, *it, *tmp;
+    rp_list_init(&empty);
+    RP_LIST_FOR(room != NULL ? &room->members : &empty, it, tmp) {
+        const struct rp_interval *i = RP_CONTAINER_OF(it, struct rp_interval, room_node);
+        if (i->session->peer == NULL) {
+            continue; /* it may come back, but it is not here */
+        }
+        if (count == RP_PRESENCE_MEMBERS_MAX) {
+            more = true;
+            break;
+        }
+        put(out, count++ > 0 ? ",{\"sid\":" : "{\"sid\":");
+        put_string(out, rp_session_sid(i->session));
+        put(out, ",\"user\":null,\"since\":");
+        put_u64(out, i->ts_ms);
+        put(out, "}");
+    }
+    put(out, more ? "],\"more\":true}" : "]}");
+    put_result(peer, op->num, rp_buf_bytes(out));
+}
+
 /* ---- asking and answering ---- */
 
+/* Answers that a client can make large wait for the link's credit, so that asking fast cannot fill
+ * the broker. */
+static bool has_credit(const struct rp_core *core, const struct rp_peer *peer) {
+    return rp_link_credit(&peer->link) > core->config.link_credit_bytes / 4;
+}
+
+/* Answers, or asks the engine, or waits for what is missing. The answer may be freed. */
 static void ask(struct rp_core *core, struct rp_answer *answer) {
     struct rp_op op = answer_request(core, answer);
-    answer->job = op.kind == RP_OP_CONNECT ? read_probe(core, &op.connect, answer->pos)
-                                           : read_history(core, &op.history);
+    struct rp_peer *peer = answer->peer;
+    bool now = op.kind == RP_OP_CONNECT || has_credit(core, peer);
+    if (now && op.kind == RP_OP_PRESENCE) {
+        answer_presence(core, peer, &op.presence);
+        answer_free(answer);
+        return;
+    }
+    if (now && op.kind == RP_OP_HISTORY && history_from_tail(core, peer, &op.history)) {
+        answer_free(answer);
+        return;
+    }
+    if (now) {
+        answer->job = op.kind == RP_OP_CONNECT ? read_probe(core, &op.connect, answer->pos)
+                                               : read_history(core, &op.history);
+    }
     if (answer->job != NULL) {
         answer->job->answer = answer;
     } else {
@@ -196,14 +254,15 @@ static void ask(struct rp_core *core, struct rp_answer *answer) {
 }
 
 void rp_core_answers_retry(struct rp_core *core) {
-    struct rp_list *first;
-    while (core->reads.count < RP_READS_MAX && (first = rp_list_first(&core->waiting)) != NULL) {
-        struct rp_answer *answer = RP_CONTAINER_OF(first, struct rp_answer, waiting_node);
+    struct rp_list again, *first;
+    rp_list_init(&again);
+    while ((first = rp_list_first(&core->waiting)) != NULL) {
         rp_list_remove(first);
-        ask(core, answer);
-        if (answer->job == NULL) {
-            return;
-        }
+        rp_list_append(&again, first);
+    }
+    while ((first = rp_list_first(&again)) != NULL) {
+        rp_list_remove(first);
+        ask(core, RP_CONTAINER_OF(first, struct rp_answer, waiting_node));
     }
 }
 
@@ -215,12 +274,8 @@ void rp_core_probe(struct rp_core *core, struct rp_peer *peer, const struct rp_o
     ask(core, answer);
 }
 
-void rp_core_history(struct rp_core *core, struct rp_peer *peer, const struct rp_session *session,
-                     const struct rp_op_history *history) {
-    if (!history_from_tail(core, peer, session, history)) {
-        struct rp_op op = {.kind = RP_OP_HISTORY, .history = *history};
-        ask(core, answer_new(peer, &op));
-    }
+void rp_core_answer(struct rp_core *core, struct rp_peer *peer, const struct rp_op *op) {
+    ask(core, answer_new(peer, op));
 }
 
 void rp_core_answer_page(struct rp_core *core, struct rp_answer *answer,
@@ -246,35 +301,4 @@ void rp_core_answers_drop(struct rp_core *core, struct rp_peer *peer) {
         rp_core_read_cancel(core, answer->job);
         answer_free(answer);
     }
-}
-
-/* ---- presence ---- */
-
-void rp_core_presence(struct rp_core *core, struct rp_peer *peer, const struct rp_session *session,
-                      const struct rp_op_presence *op) {
-    struct rp_buf *out = &core->scratch;
-    rp_buf_clear(out);
-    put(out, "{\"ok\":true,\"members\":[");
-    const struct rp_room *room = rp_rooms_find(&core->rooms, rp_session_nsp(session), op->room);
-    size_t count = 0;
-    bool more = false;
-    struct rp_list empty, *it, *tmp;
-    rp_list_init(&empty);
-    RP_LIST_FOR(room != NULL ? &room->members : &empty, it, tmp) {
-        const struct rp_interval *i = RP_CONTAINER_OF(it, struct rp_interval, room_node);
-        if (i->session->peer == NULL) {
-            continue; /* it may come back, but it is not here */
-        }
-        if (count == RP_PRESENCE_MEMBERS_MAX) {
-            more = true;
-            break;
-        }
-        put(out, count++ > 0 ? ",{\"sid\":" : "{\"sid\":");
-        put_string(out, rp_session_sid(i->session));
-        put(out, ",\"user\":null,\"since\":");
-        put_u64(out, i->ts_ms);
-        put(out, "}");
-    }
-    put(out, more ? "],\"more\":true}" : "]}");
-    put_result(peer, op->num, rp_buf_bytes(out));
 }

@@ -350,24 +350,27 @@ static bool is_known(struct rp_core *core, struct rp_peer *peer, const struct rp
     return true;
 }
 
-static void request_history(struct rp_core *core, struct rp_peer *peer,
-                            const struct rp_op_history *op) {
-    const struct rp_session *session = valid_session(core, peer, op->num, op->session, op->conn);
-    if (session != NULL && valid_name(op->room) && op->limit > 0 &&
-        op->limit <= RP_HISTORY_EVENTS_MAX) {
-        rp_core_history(core, peer, session, op);
-    } else if (session != NULL) {
-        rp_core_put_failed(peer, op->num, "bad_args", "malformed HISTORY");
+static void request_history(struct rp_core *core, struct rp_peer *peer, const struct rp_op *op) {
+    const struct rp_op_history *h = &op->history;
+    if (valid_session(core, peer, h->num, h->session, h->conn) == NULL) {
+        return;
+    }
+    if (valid_name(h->room) && h->limit > 0 && h->limit <= RP_HISTORY_EVENTS_MAX) {
+        rp_core_answer(core, peer, op);
+    } else {
+        rp_core_put_failed(peer, h->num, "bad_args", "malformed HISTORY");
     }
 }
 
-static void request_presence(struct rp_core *core, struct rp_peer *peer,
-                             const struct rp_op_presence *op) {
-    const struct rp_session *session = valid_session(core, peer, op->num, op->session, op->conn);
-    if (session != NULL && valid_name(op->room)) {
-        rp_core_presence(core, peer, session, op);
-    } else if (session != NULL) {
-        rp_core_put_failed(peer, op->num, "bad_args", "malformed PRESENCE");
+static void request_presence(struct rp_core *core, struct rp_peer *peer, const struct rp_op *op) {
+    const struct rp_op_presence *p = &op->presence;
+    if (valid_session(core, peer, p->num, p->session, p->conn) == NULL) {
+        return;
+    }
+    if (valid_name(p->room)) {
+        rp_core_answer(core, peer, op);
+    } else {
+        rp_core_put_failed(peer, p->num, "bad_args", "malformed PRESENCE");
     }
 }
 
@@ -393,10 +396,10 @@ void rp_core_request(struct rp_core *core, struct rp_peer *peer, const struct rp
         request_publish(core, peer, &op->publish);
         break;
     case RP_OP_HISTORY:
-        request_history(core, peer, &op->history);
+        request_history(core, peer, op);
         break;
     case RP_OP_PRESENCE:
-        request_presence(core, peer, &op->presence);
+        request_presence(core, peer, op);
         break;
     default:
         break;

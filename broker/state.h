@@ -98,7 +98,7 @@ struct rp_core {
     struct rp_list cursors; /* all */
     struct rp_list ready;   /* those that can go on */
     size_t cursors_count;
-    struct rp_list waiting; /* struct rp_answer the engine had no room for */
+    struct rp_list waiting; /* struct rp_answer the engine, or the link, had no room for */
     struct rp_map reads;    /* struct rp_read_job by id */
     uint64_t next_read_id;
     bool trimming;
@@ -210,12 +210,10 @@ struct rp_answer;
  * follows. */
 void rp_core_probe(struct rp_core *core, struct rp_peer *peer, const struct rp_op_connect *op,
                    uint64_t pos);
-void rp_core_history(struct rp_core *core, struct rp_peer *peer, const struct rp_session *session,
-                     const struct rp_op_history *op);
-void rp_core_presence(struct rp_core *core, struct rp_peer *peer, const struct rp_session *session,
-                      const struct rp_op_presence *op);
+/* Answers HISTORY or PRESENCE, now or when the engine and the link can take it. */
+void rp_core_answer(struct rp_core *core, struct rp_peer *peer, const struct rp_op *op);
 void rp_core_answers_drop(struct rp_core *core, struct rp_peer *peer);
 void rp_core_answer_page(struct rp_core *core, struct rp_answer *answer,
                          const struct rp_engine_page *page);
-/* Asks the engine for what it had no room for. */
+/* Tries again what had to wait. */
 void rp_core_answers_retry(struct rp_core *core);

@@ -62,6 +62,8 @@ enum {
                                         catches up from the log once it has drained */
     RP_CLIENT_QUEUE_BYTES_MAX =
         8 << 20, /* unsent output of any kind past which it is closed (1013) */
+    RP_QUEUES_BYTES_MAX = 1 << 30,          /* unsent output of all clients of a gateway; the fuller, the less of it may
+                                               be one client's: an eighth of what is left */
     RP_CLIENT_QUEUE_LOW_BYTES = 16 << 10, /* drained: the next page may come */
     RP_CLIENT_STUCK_MS = 60000, /* a client that drains nothing for so long is closed (1013) */
 };

@@ -268,7 +268,8 @@ static void got_deliver(struct rp_gateway *g, const struct rp_op_deliver *op) {
         }
         g->stats.deliveries++;
         rp_client_put(g, c, rp_blob_ref(frame));
-        if (c->state == RP_CLIENT_LIVE && c->out_bytes > g->config.queue_bytes) {
+        if (c->state == RP_CLIENT_LIVE &&
+            c->out_bytes > rp_client_queue_bound(g, g->config.queue_bytes)) {
             rp_client_lag(g, c); /* it has this event, and gets the next from the log */
         }
     }

@@ -34,6 +34,12 @@ static void drop_output(struct rp_gateway *g, struct rp_client *c) {
     c->out_from = c->out_count = c->out_capacity = c->out_sent = c->out_bytes = 0;
 }
 
+size_t rp_client_queue_bound(const struct rp_gateway *g, size_t max) {
+    size_t queued = g->stats.queued_bytes;
+    size_t share = (queued < RP_QUEUES_BYTES_MAX ? RP_QUEUES_BYTES_MAX - queued : 0) / 8;
+    return share < max ? share : max;
+}
+
 void rp_client_put(struct rp_gateway *g, struct rp_client *c, struct rp_blob *frame) {
     if (c->out_from > 0 && c->out_from + c->out_count == c->out_capacity) {
         memmove(c->out, c->out + c->out_from, c->out_count * sizeof(*c->out));
@@ -47,7 +53,9 @@ void rp_client_put(struct rp_gateway *g, struct rp_client *c, struct rp_blob *fr
     g->stats.packets_out++;
     g->stats.bytes_out += frame->len;
     rp_client_mark_dirty(g, c);
-    if (c->out_bytes > RP_CLIENT_QUEUE_BYTES_MAX && c->state != RP_CLIENT_CLOSING) {
+    size_t bound = rp_client_queue_bound(g, RP_CLIENT_QUEUE_BYTES_MAX);
+    size_t least = RP_PAGE_BYTES + 2 * g->config.max_payload; /* a page and an answer must fit */
+    if (c->out_bytes > (bound > least ? bound : least) && c->state != RP_CLIENT_CLOSING) {
         g->stats.overflowed++;
         rp_client_close(g, c, 1013, "too slow: the limit of unsent output is reached", true);
     }

@@ -117,6 +117,8 @@ struct rp_gateway {
 /* ---- client.c ---- */
 /* Queues a frame for the client. Takes the reference. */
 void rp_client_put(struct rp_gateway *g, struct rp_client *c, struct rp_blob *frame);
+/* How much unsent output one client may have now, at most max. */
+size_t rp_client_queue_bound(const struct rp_gateway *g, size_t max);
 /* Queues one Engine.IO packet. */
 void rp_client_put_text(struct rp_gateway *g, struct rp_client *c, struct rp_bytes text);
 void rp_client_mark_dirty(struct rp_gateway *g, struct rp_client *c);

@@ -21,7 +21,8 @@ void rp_request_add(struct rp_gateway *g, struct rp_op *op,
     rp_buf_clear(&g->scratch);
     enum rp_err err = rp_op_put(&g->scratch, op);
     RP_ASSERT(err == RP_OK);
-    struct rp_request *r = rp_alloc(sizeof(*r) + options->room.len + g->scratch.len);
+    struct rp_request *r = rp_realloc(NULL, sizeof(*r) + options->room.len + g->scratch.len);
+    memset(r, 0, sizeof(*r));
     memcpy(r->data, g->scratch.data, g->scratch.len);
     r->encoded = rp_bytes(r->data, g->scratch.len);
     if (options->room.len > 0) {

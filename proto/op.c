@@ -79,13 +79,17 @@ enum rp_err rp_op_put(struct rp_buf *out, const struct rp_op *op) {
     return RP_OK;
 }
 
-/* ---- decoding ---- */
+/* ---- decoding ----
+ *
+ * msgpack-c would make a tree of the whole operation, and take memory for as many elements as an
+ * array announces before it has seen one of them. So the arrays are walked here, and only numbers
+ * and bytes are left to it: reading takes no memory at all, whatever a message claims to hold. */
 
 struct rp_op_reader {
-    msgpack_zone zone; /* for the arrays of one operation; byte fields stay in the message */
+    msgpack_zone zone; /* asked for by msgpack_unpack, never used */
 };
 
-enum { ZONE_CHUNK_BYTES = 4096 };
+enum { ZONE_CHUNK_BYTES = 64 };
 
 struct rp_op_reader *rp_op_reader_new(void) {
     struct rp_op_reader *r = RP_NEW(struct rp_op_reader);
@@ -101,56 +105,128 @@ struct rp_op_reader *rp_op_reader_free(struct rp_op_reader *r) {
     return NULL;
 }
 
-static bool get_field(const struct field *field, const msgpack_object *from, struct rp_op *op) {
-    char *at = (char *) op + field->offset;
-    if (field->kind == FIELD_U64) {
-        *(uint64_t *) (void *) at = from->via.u64;
-        return from->type == MSGPACK_OBJECT_POSITIVE_INTEGER;
+/* The header of an array or a map (https://github.com/msgpack/msgpack/blob/master/spec.md). */
+struct container {
+    bool is_array;
+    size_t header_len;
+    uint64_t count; /* of elements; a map's keys and values are elements */
+};
+
+/* RP_E_NOT_FOUND: something else begins here. RP_E_PROTOCOL: the header is cut off. */
+static enum rp_err get_container(struct rp_bytes in, struct container *ret_container) {
+    if (in.len == 0) {
+        return RP_E_PROTOCOL;
     }
-    struct rp_bytes *bytes = (void *) at;
-    if (from->type == MSGPACK_OBJECT_BIN) {
-        *bytes = rp_bytes(from->via.bin.ptr, from->via.bin.size);
-        return true;
+    uint8_t first = in.data[0];
+    bool fixed_array = first >> 4 == 0x9, fixed_map = first >> 4 == 0x8;
+    if (fixed_array || fixed_map) {
+        uint64_t count = first & 0xFu;
+        *ret_container = (struct container){fixed_array, 1, fixed_map ? 2 * count : count};
+        return RP_OK;
     }
-    *bytes = rp_bytes(from->via.str.ptr, from->via.str.size);
-    return from->type == MSGPACK_OBJECT_STR;
+    if (first < 0xDC || first > 0xDF) { /* array 16, array 32, map 16, map 32 */
+        return RP_E_NOT_FOUND;
+    }
+    size_t count_len = first & 1 ? 4 : 2;
+    uint64_t count = 0;
+    if (in.len < 1 + count_len) {
+        return RP_E_PROTOCOL;
+    }
+    for (size_t i = 0; i < count_len; i++) {
+        count = count << 8 | in.data[1 + i];
+    }
+    bool is_array = first < 0xDE;
+    *ret_container = (struct container){is_array, 1 + count_len, is_array ? count : 2 * count};
+    return RP_OK;
 }
 
-static enum rp_err from_object(const msgpack_object *object, struct rp_op *op) {
-    if (object->type != MSGPACK_OBJECT_ARRAY || object->via.array.size == 0 ||
-        object->via.array.ptr[0].type != MSGPACK_OBJECT_POSITIVE_INTEGER) {
+/* Takes a value that is neither array nor map off the front of *in. */
+static enum rp_err get_scalar(struct rp_op_reader *r, struct rp_bytes *in,
+                              msgpack_object *ret_value) {
+    size_t offset = 0;
+    struct container container;
+    if (get_container(*in, &container) != RP_E_NOT_FOUND) {
         return RP_E_PROTOCOL;
     }
-    const msgpack_object *values = object->via.array.ptr;
-    const struct description *d = describe(values[0].via.u64);
-    if (d == NULL || object->via.array.size < d->fields_count + 1) {
+    msgpack_unpack_return got =
+        msgpack_unpack((const char *) in->data, in->len, &offset, &r->zone, ret_value);
+    if (got != MSGPACK_UNPACK_SUCCESS && got != MSGPACK_UNPACK_EXTRA_BYTES) {
         return RP_E_PROTOCOL;
     }
-    op->kind = d->code;
-    for (size_t i = 0; i < d->fields_count; i++) {
-        if (!get_field(&d->fields[i], &values[i + 1], op)) {
-            return RP_E_PROTOCOL;
+    *in = rp_bytes_skip(*in, offset);
+    return RP_OK;
+}
+
+/* Steps over count values of any kind, and what is in them. Each takes a byte at least, so a count
+ * that is a lie ends with the message. */
+static enum rp_err skip_values(struct rp_op_reader *r, struct rp_bytes *in, uint64_t count) {
+    for (; count > 0; count--) {
+        struct container container;
+        msgpack_object ignored;
+        enum rp_err err = get_container(*in, &container);
+        if (err == RP_OK) {
+            *in = rp_bytes_skip(*in, container.header_len);
+            count += container.count;
+        } else if (err == RP_E_NOT_FOUND) {
+            err = get_scalar(r, in, &ignored);
+        }
+        if (err != RP_OK) {
+            return err;
         }
     }
     return RP_OK;
 }
 
-enum rp_err rp_op_next(struct rp_op_reader *r, struct rp_bytes *in, struct rp_op *ret_op) {
-    RP_ASSERT(in->len > 0);
-    msgpack_zone_clear(&r->zone);
-    msgpack_object object;
-    size_t offset = 0;
-    msgpack_unpack_return got =
-        msgpack_unpack((const char *) in->data, in->len, &offset, &r->zone, &object);
-    if (got != MSGPACK_UNPACK_SUCCESS && got != MSGPACK_UNPACK_EXTRA_BYTES) {
-        return RP_E_PROTOCOL;
-    }
-    struct rp_op op = {0};
-    enum rp_err err = from_object(&object, &op);
+static enum rp_err get_field(struct rp_op_reader *r, struct rp_bytes *in, const struct field *field,
+                             struct rp_op *op) {
+    char *at = (char *) op + field->offset;
+    msgpack_object from;
+    enum rp_err err = get_scalar(r, in, &from);
     if (err != RP_OK) {
         return err;
     }
-    *in = rp_bytes_skip(*in, offset);
-    *ret_op = op;
+    if (field->kind == FIELD_U64 && from.type == MSGPACK_OBJECT_POSITIVE_INTEGER) {
+        *(uint64_t *) (void *) at = from.via.u64;
+    } else if (field->kind == FIELD_BYTES && from.type == MSGPACK_OBJECT_BIN) {
+        *(struct rp_bytes *) (void *) at = rp_bytes(from.via.bin.ptr, from.via.bin.size);
+    } else if (field->kind == FIELD_BYTES && from.type == MSGPACK_OBJECT_STR) {
+        *(struct rp_bytes *) (void *) at = rp_bytes(from.via.str.ptr, from.via.str.size);
+    } else {
+        return RP_E_PROTOCOL;
+    }
     return RP_OK;
+}
+
+static enum rp_err get_op(struct rp_op_reader *r, struct rp_bytes *in, struct rp_op *op) {
+    struct container array;
+    msgpack_object code;
+    if (get_container(*in, &array) != RP_OK || !array.is_array || array.count == 0) {
+        return RP_E_PROTOCOL;
+    }
+    *in = rp_bytes_skip(*in, array.header_len);
+    if (get_scalar(r, in, &code) != RP_OK || code.type != MSGPACK_OBJECT_POSITIVE_INTEGER) {
+        return RP_E_PROTOCOL;
+    }
+    const struct description *d = describe(code.via.u64);
+    if (d == NULL || array.count < d->fields_count + 1) {
+        return RP_E_PROTOCOL;
+    }
+    op->kind = d->code;
+    enum rp_err err = RP_OK;
+    for (size_t i = 0; i < d->fields_count && err == RP_OK; i++) {
+        err = get_field(r, in, &d->fields[i], op);
+    }
+    return err == RP_OK ? skip_values(r, in, array.count - 1 - d->fields_count) : err;
+}
+
+enum rp_err rp_op_next(struct rp_op_reader *r, struct rp_bytes *in, struct rp_op *ret_op) {
+    RP_ASSERT(in->len > 0);
+    struct rp_bytes rest = *in;
+    struct rp_op op = {0};
+    enum rp_err err = get_op(r, &rest, &op);
+    if (err == RP_OK) {
+        *in = rest;
+        *ret_op = op;
+    }
+    return err;
 }
