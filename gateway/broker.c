@@ -86,6 +86,18 @@ void rp_broker_turn(struct rp_gateway *g) {
     }
 }
 
+uint64_t rp_broker_deadline_ms(const struct rp_gateway *g) {
+    switch (g->link_state) {
+    case RP_LINK_DOWN:
+        return g->retry_at_ms;
+    case RP_LINK_OPENING: /* no heartbeats before WELCOME */
+        return g->link.last_heard_ms + RP_LINK_TIMEOUT_MS;
+    case RP_LINK_UP:
+        break;
+    }
+    return rp_link_deadline_ms(&g->link);
+}
+
 bool rp_gateway_uplink_take(struct rp_gateway *g, uint64_t now_ms, struct rp_buf *ret_message) {
     return g->link_state != RP_LINK_DOWN && rp_link_take(&g->link, now_ms, ret_message);
 }

@@ -175,6 +175,7 @@ uint64_t rp_request_lowest(const struct rp_gateway *g);
 /* Sends a session's end to the broker. */
 void rp_broker_close_session(struct rp_gateway *g, uint64_t session, uint64_t conn, bool ended);
 void rp_broker_turn(struct rp_gateway *g);
+uint64_t rp_broker_deadline_ms(const struct rp_gateway *g);
 /* Forgets the link; the next one comes at retry_at_ms. */
 void rp_broker_link_down(struct rp_gateway *g, const char *why);
 

@@ -125,7 +125,7 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
 }
 
 uint64_t rp_gateway_deadline_ms(const struct rp_gateway *g) {
-    uint64_t at = g->link_state == RP_LINK_DOWN ? g->retry_at_ms : rp_link_deadline_ms(&g->link);
+    uint64_t at = rp_broker_deadline_ms(g);
     struct rp_list *first;
     if ((first = rp_list_first(&g->pings)) != NULL) {
         at = earlier(at, RP_CONTAINER_OF(first, struct rp_client, beat_node)->beat_deadline_ms);

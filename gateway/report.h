@@ -1,0 +1,18 @@
+/* gateway/report.h — what a gateway tells about itself on its admin port: metrics and health. */
+#pragma once
+
+#include "common/admin.h"
+#include "gateway/conn.h"
+#include "gateway/listen.h"
+
+struct rp_report {
+    struct rp_gateway *gateway;
+    struct rp_conns *conns;
+    struct rp_listen *listen; /* NULL: it does not listen any more */
+    const char *name;
+    bool draining;
+};
+
+/* The source for rp_admin_new; borrows the report. Healthy means: linked to the broker and not
+ * stopping, so that a client who connects now is served now. */
+struct rp_admin_source rp_report_source(struct rp_report *report);

@@ -1,0 +1,340 @@
+#include "gateway/uplink.h"
+
+#include "common/alloc.h"
+#include "common/assert.h"
+#include "common/limits.h"
+#include "common/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+struct rp_uplink {
+    struct event_base *base;
+    struct rp_gateway *gateway;
+    const char *endpoint;
+    void *context;
+    void *socket;  /* NULL: there is no link */
+    void *monitor; /* of the socket */
+    struct event *socket_event, *monitor_event;
+    uint64_t links_count;  /* opened so far; names the monitor */
+    bool touched;          /* the socket was used, or may have news: ask it before sleeping */
+    bool readable;         /* it had a message when it was asked */
+    bool monitor_readable; /* its descriptor fired */
+    bool complained;       /* that the broker cannot be reached, in this outage */
+    struct rp_log_limit malformed_limit;
+};
+
+/* ---- opening and closing ---- */
+
+static void on_socket(evutil_socket_t fd, short what, void *arg) {
+    (void) fd;
+    (void) what;
+    struct rp_uplink *u = arg;
+    u->touched = u->readable = true;
+}
+
+static void on_monitor(evutil_socket_t fd, short what, void *arg) {
+    (void) fd;
+    (void) what;
+    struct rp_uplink *u = arg;
+    u->monitor_readable = true;
+}
+
+static void set_int(void *socket, int option, int value) {
+    int rc = zmq_setsockopt(socket, option, &value, sizeof value);
+    RP_ASSERT(rc == 0);
+}
+
+static struct event *watch(struct rp_uplink *u, void *socket, event_callback_fn callback) {
+    int fd;
+    size_t size = sizeof fd;
+    int rc = zmq_getsockopt(socket, ZMQ_FD, &fd, &size);
+    RP_ASSERT(rc == 0);
+    struct event *event = event_new(u->base, fd, EV_READ | EV_PERSIST, callback, u);
+    RP_ASSERT(event != NULL);
+    event_add(event, NULL);
+    return event;
+}
+
+/* Events that mean the end of a link: a socket of ours never reconnects. */
+static const int monitored = ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED |
+                             ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                             ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
+
+static void start_monitor(struct rp_uplink *u) {
+    char name[64];
+    snprintf(name, sizeof name, "inproc://uplink-%" PRIu64, u->links_count);
+    int rc = zmq_socket_monitor(u->socket, name, monitored);
+    RP_ASSERT(rc == 0);
+    u->monitor = zmq_socket(u->context, ZMQ_PAIR);
+    RP_ASSERT(u->monitor != NULL);
+    set_int(u->monitor, ZMQ_LINGER, 0);
+    rc = zmq_connect(u->monitor, name);
+    RP_ASSERT(rc == 0);
+}
+
+static void close_link(struct rp_uplink *u) {
+    if (u->socket == NULL) {
+        return;
+    }
+    event_free(u->socket_event);
+    event_free(u->monitor_event);
+    zmq_socket_monitor(u->socket, NULL, 0);
+    zmq_close(u->monitor);
+    zmq_close(u->socket);
+    u->socket = u->monitor = NULL;
+    u->socket_event = u->monitor_event = NULL;
+    u->touched = u->readable = u->monitor_readable = false;
+}
+
+static void *new_socket(void *context) {
+    void *socket = zmq_socket(context, ZMQ_DEALER);
+    if (socket == NULL) {
+        return NULL;
+    }
+    int64_t bytes_max = RP_LINK_MESSAGE_BYTES_MAX;
+    set_int(socket, ZMQ_LINGER, 0);
+    set_int(socket, ZMQ_RECONNECT_IVL, -1);
+    set_int(socket, ZMQ_SNDHWM, 0);
+    set_int(socket, ZMQ_RCVHWM, 0);
+    set_int(socket, ZMQ_IPV6, 1);
+    int rc = zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &bytes_max, sizeof bytes_max);
+    RP_ASSERT(rc == 0);
+    return socket;
+}
+
+static void lose(struct rp_uplink *u, const char *why, uint64_t now_ms) {
+    bool was_linked = rp_gateway_stats(u->gateway)->linked;
+    close_link(u);
+    rp_gateway_uplink_lost(u->gateway, now_ms);
+    /* of a link that was up the core says so itself; of retries once is enough */
+    if (!was_linked && !u->complained) {
+        rp_log_warn("cannot reach the broker, trying on broker=%s error=%s", u->endpoint, why);
+        u->complained = true;
+    }
+}
+
+/* Everything that can go wrong here is passing (file descriptors): the core asks again. */
+static void open_link(struct rp_uplink *u, uint64_t now_ms) {
+    close_link(u);
+    u->links_count++;
+    rp_gateway_uplink_opened(u->gateway, now_ms);
+    u->socket = new_socket(u->context);
+    if (u->socket == NULL) {
+        lose(u, zmq_strerror(zmq_errno()), now_ms);
+        return;
+    }
+    start_monitor(u);
+    u->socket_event = watch(u, u->socket, on_socket);
+    u->monitor_event = watch(u, u->monitor, on_monitor);
+    u->touched = u->monitor_readable = true; /* the descriptors tell changes from now on only */
+    if (zmq_connect(u->socket, u->endpoint) != 0) {
+        lose(u, zmq_strerror(zmq_errno()), now_ms);
+    }
+}
+
+const char *rp_uplink_check_endpoint(const char *text) {
+    static const char expected[] =
+        "an endpoint of the broker, tcp://HOST:PORT (tcp://127.0.0.1:5570) or ipc://PATH";
+    struct rp_bytes bytes = rp_bytes_str(text);
+    if (!rp_bytes_starts_with(bytes, RP_BYTES_LIT("tcp://")) &&
+        !rp_bytes_starts_with(bytes, RP_BYTES_LIT("ipc://"))) {
+        return expected;
+    }
+    /* only ZeroMQ knows all of its own syntax; nothing is sent, the socket goes before it could */
+    void *context = zmq_ctx_new();
+    void *socket = context != NULL ? new_socket(context) : NULL;
+    bool ok = socket != NULL && zmq_connect(socket, text) == 0;
+    if (socket != NULL) {
+        zmq_close(socket);
+    }
+    if (context != NULL) {
+        zmq_ctx_term(context);
+    }
+    return ok ? NULL : expected;
+}
+
+enum rp_err rp_uplink_new(struct event_base *base, struct rp_gateway *gateway, const char *endpoint,
+                          struct rp_uplink **ret_uplink) {
+    if (rp_uplink_check_endpoint(endpoint) != NULL) {
+        return RP_E_INVALID;
+    }
+    struct rp_uplink *u = RP_NEW(struct rp_uplink);
+    u->base = base;
+    u->gateway = gateway;
+    u->endpoint = endpoint;
+    u->context = zmq_ctx_new();
+    RP_ASSERT(u->context != NULL);
+    *ret_uplink = u;
+    return RP_OK;
+}
+
+struct rp_uplink *rp_uplink_free(struct rp_uplink *u) {
+    if (u != NULL) {
+        close_link(u);
+        zmq_ctx_term(u->context);
+        free(u);
+    }
+    return NULL;
+}
+
+/* ---- failures ---- */
+
+/* Takes one event of the monitor: two frames, the number of the event in the first two bytes.
+ * Returns the event, 0 if there is none. */
+static int take_event(struct rp_uplink *u) {
+    zmq_msg_t frame;
+    uint16_t event = 0;
+    zmq_msg_init(&frame);
+    if (zmq_msg_recv(&frame, u->monitor, ZMQ_DONTWAIT) >= (int) sizeof event) {
+        memcpy(&event, zmq_msg_data(&frame), sizeof event);
+        while (zmq_msg_more(&frame) && zmq_msg_recv(&frame, u->monitor, ZMQ_DONTWAIT) >= 0) {
+        }
+    }
+    zmq_msg_close(&frame);
+    return event;
+}
+
+static const char *text_of_event(int event) {
+    switch (event) {
+    case ZMQ_EVENT_CLOSED:
+        return "nobody listens there, or it is not reachable";
+    case ZMQ_EVENT_DISCONNECTED:
+        return "the connection was closed";
+    default:
+        return "the other end does not speak ZeroMQ";
+    }
+}
+
+static void look_at_monitor(struct rp_uplink *u, uint64_t now_ms) {
+    if (u->socket == NULL || !u->monitor_readable) {
+        return;
+    }
+    u->monitor_readable = false;
+    int event = take_event(u); /* any event is the last one that matters */
+    if (event != 0) {
+        lose(u, text_of_event(event), now_ms);
+    }
+}
+
+static void complain_malformed(struct rp_uplink *u, enum rp_err err, size_t len, uint64_t now_ms) {
+    uint64_t suppressed;
+    if (rp_log_limit_pass(&u->malformed_limit, 0, now_ms, &suppressed)) {
+        rp_log_warn("dropped a malformed message of the broker broker=%s bytes=%zu error=%s "
+                    "suppressed=%" PRIu64,
+                    u->endpoint, len, rp_strerror(err), suppressed);
+    }
+}
+
+/* ---- messages ---- */
+
+/* Takes a message of one frame; those of several are not ours and dropped whole. Returns its bytes,
+ * -1 when there is none. */
+static ssize_t receive_one(struct rp_uplink *u, uint64_t now_ms) {
+    zmq_msg_t msg;
+    zmq_msg_init(&msg);
+    int rc = zmq_msg_recv(&msg, u->socket, ZMQ_DONTWAIT);
+    if (rc < 0) {
+        zmq_msg_close(&msg);
+        return -1;
+    }
+    enum rp_err err = RP_E_PROTOCOL;
+    size_t len = zmq_msg_size(&msg);
+    if (!zmq_msg_more(&msg)) {
+        err = rp_gateway_uplink_message(u->gateway, rp_bytes(zmq_msg_data(&msg), len), now_ms);
+    }
+    while (zmq_msg_more(&msg) && zmq_msg_recv(&msg, u->socket, ZMQ_DONTWAIT) >= 0) {
+        len += zmq_msg_size(&msg);
+    }
+    zmq_msg_close(&msg);
+    if (err != RP_OK) {
+        complain_malformed(u, err, len, now_ms);
+    }
+    return (ssize_t) len;
+}
+
+static void receive_some(struct rp_uplink *u, uint64_t now_ms) {
+    size_t bytes = 0;
+    for (int i = 0; i < RP_UPLINK_MESSAGES_PER_TURN && bytes < RP_UPLINK_BYTES_PER_TURN; i++) {
+        ssize_t len = receive_one(u, now_ms);
+        if (len < 0) {
+            u->readable = false;
+            break;
+        }
+        bytes += (size_t) len;
+    }
+    u->touched = true;
+}
+
+static void follow_need(struct rp_uplink *u, uint64_t now_ms) {
+    switch (rp_gateway_uplink_need(u->gateway, now_ms)) {
+    case RP_UPLINK_OPEN:
+        open_link(u, now_ms);
+        break;
+    case RP_UPLINK_CLOSE:
+        close_link(u);
+        break;
+    case RP_UPLINK_NONE:
+        break;
+    }
+}
+
+void rp_uplink_receive(struct rp_uplink *u, uint64_t now_ms) {
+    follow_need(u, now_ms);
+    /* what had arrived before the connection went is still good */
+    if (u->socket != NULL && u->readable) {
+        receive_some(u, now_ms);
+    }
+    if (!u->readable) {
+        look_at_monitor(u, now_ms);
+    }
+    if (rp_gateway_stats(u->gateway)->linked) {
+        u->complained = false;
+    }
+}
+
+static void free_message(void *data, void *hint) {
+    (void) hint;
+    free(data); /* on ZeroMQ's thread */
+}
+
+/* Takes message->data. */
+static bool send_one(struct rp_uplink *u, const struct rp_buf *message) {
+    zmq_msg_t msg;
+    if (zmq_msg_init_data(&msg, message->data, message->len, free_message, NULL) != 0) {
+        free(message->data);
+        return false;
+    }
+    if (zmq_msg_send(&msg, u->socket, ZMQ_DONTWAIT) < 0) {
+        zmq_msg_close(&msg);
+        return false;
+    }
+    return true;
+}
+
+static bool ask_readable(struct rp_uplink *u) {
+    int events = 0;
+    size_t size = sizeof events;
+    int rc = zmq_getsockopt(u->socket, ZMQ_EVENTS, &events, &size);
+    return rc == 0 && (events & ZMQ_POLLIN) != 0;
+}
+
+bool rp_uplink_send(struct rp_uplink *u, uint64_t now_ms) {
+    struct rp_buf message;
+    while (u->socket != NULL && rp_gateway_uplink_take(u->gateway, now_ms, &message)) {
+        u->touched = true;
+        if (!send_one(u, &message)) {
+            lose(u, zmq_strerror(zmq_errno()), now_ms);
+            return true; /* clients may have got errors for what was not sent */
+        }
+    }
+    if (u->socket != NULL && u->touched) {
+        u->touched = false;
+        u->readable = ask_readable(u);
+    }
+    return u->socket != NULL && (u->readable || u->monitor_readable);
+}
