@@ -16,6 +16,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { KEPT_FRAMES = 32 };
+
 /* ---- output ---- */
 
 void rp_client_mark_dirty(struct rp_gateway *g, struct rp_client *c) {
@@ -102,9 +104,12 @@ void rp_gateway_sent(struct rp_gateway *g, struct rp_client *c, size_t bytes, ui
     }
     c->out_sent = bytes;
     if (c->out_count == 0) {
-        free(c->out); /* an idle client keeps no queue */
-        c->out = NULL;
-        c->out_from = c->out_capacity = 0;
+        c->out_from = 0;
+        if (c->out_capacity > KEPT_FRAMES) { /* an idle client keeps a small queue only */
+            free(c->out);
+            c->out = NULL;
+            c->out_capacity = 0;
+        }
     }
     if (c->page > 0 && c->out_bytes <= g->config.queue_low_bytes) {
         rp_client_page_done(g, c);
