@@ -315,8 +315,10 @@ static void finish_trim(struct memory_engine *m) {
         }
         rp_record_unref(store->log[drop++]);
     }
-    memmove(store->log, store->log + drop, (store->log_count - drop) * sizeof(*store->log));
-    store->log_count -= drop;
+    if (drop > 0) {
+        memmove(store->log, store->log + drop, (store->log_count - drop) * sizeof(*store->log));
+        store->log_count -= drop;
+    }
     store->first_seq = m->trim_upto + 1;
     push_outcome(m, (struct rp_engine_outcome){.kind = RP_ENGINE_TRIMMED, .seq = m->trim_upto});
     m->trim_upto = 0;

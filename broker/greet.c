@@ -10,9 +10,14 @@
 #include "broker/state.h"
 
 #include "common/alloc.h"
+#include "proto/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+
+/* A gateway that says it has seen more is mistaken. Seqs go on above what a gateway has seen, and
+ * must stay numbers that JavaScript can count. */
+#define SEEN_MAX (RP_JSON_INTEGER_MAX / 2)
 
 /* ---- peers ---- */
 
@@ -206,6 +211,10 @@ void rp_core_hello(struct rp_core *core, uint64_t link_id, const struct rp_op_he
     }
     if (hello->incarnation == 0) {
         refuse(core, link_id, "incarnation", "an incarnation is not 0");
+        return;
+    }
+    if (hello->seen > SEEN_MAX) {
+        refuse(core, link_id, "seen", "no log has come so far");
         return;
     }
     if (hello->epoch.len > 0 && !same_epoch) {

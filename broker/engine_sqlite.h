@@ -1,0 +1,52 @@
+/* broker/engine_sqlite.h — the embedded log: one SQLite file that people can read while it is
+ * written.
+ *
+ * One thread writes, with group commit: what was appended while the last commit ran goes into the
+ * next one. Others read pages, index closed segments and copy the WAL back into the file. They meet
+ * the loop only at the queues behind append and poll. broker/sqlite_state.h is the map of the
+ * inside, broker/schema.sql the layout of the file. */
+#pragma once
+
+#include "broker/engine.h"
+#include "common/buf.h"
+
+enum { RP_ENGINE_SQLITE_SEGMENT_EVENTS = 65536, RP_ENGINE_SQLITE_READERS_MAX = 16 };
+
+struct rp_engine_sqlite_options {
+    const char *path; /* of the database; <path>.lock beside it keeps other brokers away */
+    bool sync_full;   /* a commit is on the disk before it is told (else: before a power failure it
+                         may not be) */
+    bool new_epoch; /* the file was put back by hand: offsets of the lost part must not be taken */
+    uint64_t segment_events; /* seqs in a segment, for a new file (an existing one keeps its own);
+                                0: 65,536 */
+    size_t queue_records_max, queue_bytes_max; /* appended and not yet polled */
+    int readers_count; /* threads for read, 1 … RP_ENGINE_SQLITE_READERS_MAX */
+    /* Called from the engine's threads when outcomes are ready, once until poll has taken them. It
+     * must not block. */
+    void (*wake)(void *ctx);
+    void *wake_ctx;
+};
+
+/* Opens or creates the log. On RP_OK message has notes for the operator, one per line, or is empty
+ * (a new epoch, say); on failure one sentence that says what is wrong, with which file, and the way
+ * out: RP_E_FOREIGN  not a database of ours; it is not touched RP_E_VERSION  written by a newer
+ * version RP_E_LOCKED   another broker has it RP_E_CORRUPT  its tail is damaged RP_E_IO       it
+ * cannot be written RP_E_INVALID  an option is out of range */
+RP_MUST_USE enum rp_err rp_engine_sqlite_open(const struct rp_engine_sqlite_options *options,
+                                              struct rp_buf *message,
+                                              struct rp_engine **ret_engine);
+
+/* For metrics; any thread. Gauges are marked, the others count since open. */
+struct rp_engine_sqlite_stats {
+    uint64_t transactions, records, duplicates, refused;
+    uint64_t
+        wal_bytes; /* gauge: in the WAL and not reusable; grows while somebody reads an old state */
+    uint64_t checkpoints;  /* passes that copied the WAL back */
+    uint64_t wal_restarts; /* the WAL began at its start again */
+    uint64_t
+        wal_restarts_failed; /* it could not, because of a reader: look for a long sqlite3 shell */
+    uint64_t segments_indexed, index_failures, segments_trimmed;
+    uint64_t reads, reads_failed;
+};
+void rp_engine_sqlite_stats(const struct rp_engine *engine,
+                            struct rp_engine_sqlite_stats *ret_stats);

@@ -1,0 +1,428 @@
+/* broker/main.c — reprise-broker: options, the loop, the end. What the broker does is in core.h,
+ * its links are in hub.h, its log in engine_sqlite.h.
+ *
+ * One thread runs everything here: a turn takes messages, lets the core work and sends what came of
+ * it; then the loop sleeps until a link, the engine (through an eventfd), the core's deadline or a
+ * signal has something. */
+#include "broker/core.h"
+#include "broker/engine_sqlite.h"
+#include "broker/hub.h"
+#include "broker/report.h"
+#include "common/address.h"
+#include "common/admin.h"
+#include "common/assert.h"
+#include "common/clock.h"
+#include "common/limits.h"
+#include "common/log.h"
+#include "common/option.h"
+#include "common/random.h"
+
+#include <event2/event.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum {
+    WHY_SIZE = 512,
+    MESSAGE_BYTES_MAX = 16 << 10,
+    READERS = 2,
+    STOP_MS_MAX = 4000,  /* the engine's outcomes are waited for, when stopping */
+    STOP_QUIET_MS = 250, /* none came for so long: that was all */
+    LINGER_MS = 1000,    /* for the last answers to leave */
+};
+
+/* ---- options ---- */
+
+enum sync_choice { SYNC_FULL, SYNC_NORMAL };
+
+static const char *const sync_choices[] = {"full", "normal", NULL};
+
+struct options {
+    const char *listen, *db, *admin;
+    unsigned sync, log_level;
+    bool new_epoch;
+    uint64_t session_ttl_ms, gateway_timeout_ms, retain_events, segment_events;
+};
+
+static int read_options(struct rp_option_set *set, struct options *o, int argc, char **argv) {
+    const struct rp_option table[] = {
+        {.name = "Addresses", .kind = RP_OPTION_GROUP},
+        {.name = "listen",
+         .kind = RP_OPTION_STRING,
+         .text = &o->listen,
+         .fallback = "tcp://127.0.0.1:5570",
+         .value = "ENDPOINT",
+         .check = rp_hub_check_endpoint,
+         .help = "where gateways connect: tcp://HOST:PORT or ipc://PATH; whoever reaches it is "
+                 "trusted"},
+        {.name = "admin",
+         .kind = RP_OPTION_STRING,
+         .text = &o->admin,
+         .fallback = "127.0.0.1:3001",
+         .value = "HOST:PORT",
+         .check = rp_address_check_or_off,
+         .help = "where /metrics and /health are served, or off"},
+        {.name = "The log", .kind = RP_OPTION_GROUP},
+        {.name = "db",
+         .kind = RP_OPTION_STRING,
+         .text = &o->db,
+         .fallback = "reprise.db",
+         .value = "FILE",
+         .help = "the SQLite file, made if it is not there"},
+        {.name = "sync",
+         .kind = RP_OPTION_CHOICE,
+         .choice = &o->sync,
+         .fallback = "full",
+         .choices = sync_choices,
+         .help = "full: what is acknowledged survives a power failure; normal: it survives a "
+                 "crash of the broker, and is faster"},
+        {.name = "retain-events",
+         .kind = RP_OPTION_INTEGER,
+         .number = &o->retain_events,
+         .fallback = "all",
+         .min = 1,
+         .word = "all",
+         .word_number = UINT64_MAX,
+         .help = "how many of the newest events are kept, rounded up to whole segments"},
+        {.name = "segment-events",
+         .kind = RP_OPTION_INTEGER,
+         .number = &o->segment_events,
+         .fallback = "65536",
+         .min = 16,
+         .max = 1 << 24,
+         .help = "events in a segment, the unit of indexing and retention, of a new file"},
+        {.name = "new-epoch",
+         .kind = RP_OPTION_FLAG,
+         .flag = &o->new_epoch,
+         .help = "for a file that was put back from a copy: old offsets are not taken any more, "
+                 "and all sessions begin anew"},
+        {.name = "Sessions", .kind = RP_OPTION_GROUP},
+        {.name = "session-ttl",
+         .kind = RP_OPTION_DURATION,
+         .number = &o->session_ttl_ms,
+         .fallback = "2h",
+         .min = 1,
+         .max = UINT64_C(365) * 86400000,
+         .help = "how long a client that is away can still recover"},
+        {.name = "gateway-timeout",
+         .kind = RP_OPTION_DURATION,
+         .number = &o->gateway_timeout_ms,
+         .fallback = "15s",
+         .min = 100,
+         .max = 86400000,
+         .help = "how long a gateway without a link keeps its clients' sessions connected"},
+        {.name = "Logging", .kind = RP_OPTION_GROUP},
+        {.name = "log-level",
+         .kind = RP_OPTION_CHOICE,
+         .choice = &o->log_level,
+         .fallback = "info",
+         .choices = rp_log_levels,
+         .help = "how much is told on standard error"},
+    };
+    *set = (struct rp_option_set){
+        .program = "reprise-broker",
+        .summary = "The broker of Reprise: owns rooms, sessions, and the log of events. Gateways "
+                   "connect to it; clients connect to the gateways.",
+        .options = table,
+        .options_count = sizeof table / sizeof *table};
+    int status = rp_option_main(set, argc, argv);
+    set->options = NULL; /* the table ends with this call */
+    set->options_count = 0;
+    return status;
+}
+
+/* ---- the program ---- */
+
+struct broker {
+    struct event_base *base;
+    struct event *hub_event, *wake_event, *timer, *stop_events[2];
+    int wake_fd;
+    struct rp_engine *engine;
+    struct rp_core *core;
+    const struct rp_core_stats *stats; /* the core's own: counters live, gauges as last asked */
+    struct rp_hub *hub;
+    struct rp_admin *admin;
+    struct rp_report report;
+    struct rp_report_links links_told;
+
+    bool stopping;
+    uint64_t stop_since_ms, quiet_since_ms, committed;
+};
+
+static struct rp_now now(void) {
+    return (struct rp_now){.mono_ms = rp_clock_mono_ms(), .wall_ms = rp_clock_wall_ms()};
+}
+
+static void random_bytes(void *ctx, void *out, size_t len) {
+    (void) ctx;
+    rp_random_bytes(out, len);
+}
+
+/* ---- the loop ---- */
+
+/* On the engine's threads. */
+static void wake(void *ctx) {
+    const struct broker *b = ctx;
+    ssize_t n;
+    do {
+        n = write(b->wake_fd, &(uint64_t){1}, sizeof(uint64_t));
+    } while (n < 0 && errno == EINTR);
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *ctx) {
+    (void) what;
+    (void) ctx;
+    uint64_t count;
+    ssize_t n = read(fd, &count, sizeof count);
+    (void) n; /* nothing there is fine; the turn follows anyway */
+}
+
+/* The turn does it all; the loop need only wake up. */
+static void on_something(evutil_socket_t fd, short what, void *ctx) {
+    (void) fd;
+    (void) what;
+    (void) ctx;
+}
+
+static void on_stop(evutil_socket_t signal_number, short what, void *ctx) {
+    (void) what;
+    struct broker *b = ctx;
+    rp_log_info("stopping: no more is taken, what came is committed signal=%s",
+                signal_number == SIGINT ? "SIGINT" : "SIGTERM");
+    b->stopping = b->report.stopping = true;
+    b->stop_since_ms = b->quiet_since_ms = rp_clock_mono_ms();
+    rp_hub_stop_listening(b->hub);
+    for (size_t i = 0; i < 2; i++) {
+        event_del(b->stop_events[i]); /* a second signal ends the process at once */
+    }
+}
+
+static void tell_notices(struct broker *b) {
+    for (const char *notice; (notice = rp_core_notice(b->core))[0] != '\0';) {
+        rp_log_warn("notice text=%s", notice);
+    }
+    rp_report_links(b->core, b->stats, &b->links_told);
+}
+
+/* One round of work. True: there is more to do at once. */
+static bool turn(struct broker *b) {
+    struct rp_now at = now();
+    if (!b->stopping) {
+        rp_hub_receive(b->hub, b->core, at);
+    }
+    bool more = rp_core_turn(b->core, at);
+    rp_hub_send(b->hub, b->core, at);
+    tell_notices(b);
+    bool is_readable = rp_hub_is_readable(b->hub); /* always: it also rearms the descriptor */
+    return more || (is_readable && !b->stopping && rp_core_wants_input(b->core));
+}
+
+/* Whether the engine has told of everything it was given, as far as can be seen. */
+static bool is_drained(struct broker *b) {
+    uint64_t at = rp_clock_mono_ms();
+    if (b->committed != b->stats->committed) {
+        b->committed = b->stats->committed;
+        b->quiet_since_ms = at;
+    }
+    return at >= b->quiet_since_ms + STOP_QUIET_MS || at >= b->stop_since_ms + STOP_MS_MAX;
+}
+
+static void arm_timer(struct broker *b) {
+    uint64_t at = rp_clock_mono_ms(), deadline = rp_core_deadline_ms(b->core);
+    if (b->stopping && deadline > at + STOP_QUIET_MS / 4) {
+        deadline = at + STOP_QUIET_MS / 4;
+    }
+    uint64_t ms = deadline > at ? deadline - at : 0;
+    struct timeval wait = {.tv_sec = (time_t) (ms / 1000),
+                           .tv_usec = (suseconds_t) (ms % 1000 * 1000)};
+    evtimer_add(b->timer, &wait);
+}
+
+/* Until it is stopped, or the log cannot be written: the exit status. */
+static int run(struct broker *b) {
+    for (;;) {
+        bool more = turn(b);
+        enum rp_err failure = rp_core_failure(b->core);
+        if (failure != RP_OK) {
+            rp_log_error("the log cannot be written any more, see to the disk and start again "
+                         "error=%s",
+                         rp_strerror(failure));
+            return EXIT_FAILURE;
+        }
+        if (b->stopping && is_drained(b)) {
+            return EXIT_SUCCESS;
+        }
+        arm_timer(b);
+        if (event_base_loop(b->base, EVLOOP_ONCE | (more ? EVLOOP_NONBLOCK : 0)) < 0) {
+            rp_log_error("the event loop failed error=%s", strerror(errno));
+            return EXIT_FAILURE;
+        }
+    }
+}
+
+/* ---- beginning and end ---- */
+
+static void log_lines(struct rp_buf *text) {
+    struct rp_bytes left = rp_buf_bytes(text);
+    while (left.len > 0) {
+        const uint8_t *end = memchr(left.data, '\n', left.len);
+        size_t len = end != NULL ? (size_t) (end - left.data) : left.len;
+        if (len > 0) {
+            rp_log_warn("notice text=%.*s", (int) len, (const char *) left.data);
+        }
+        left = rp_bytes_skip(left, end != NULL ? len + 1 : len);
+    }
+}
+
+/* What cannot be opened is told in one sentence, without the log's trimmings. */
+static bool fail(const char *what, const char *which, const char *why) {
+    fprintf(stderr, "reprise-broker: %s%s%s%s\n", what, which, why[0] != '\0' ? ": " : "", why);
+    return false;
+}
+
+static bool open_log(struct broker *b, const struct options *o) {
+    const struct rp_engine_sqlite_options options = {.path = o->db,
+                                                     .sync_full = o->sync == SYNC_FULL,
+                                                     .new_epoch = o->new_epoch,
+                                                     .segment_events = o->segment_events,
+                                                     .queue_records_max = RP_ENGINE_QUEUE_RECORDS,
+                                                     .queue_bytes_max = RP_ENGINE_QUEUE_BYTES,
+                                                     .readers_count = READERS,
+                                                     .wake = wake,
+                                                     .wake_ctx = b};
+    struct rp_buf message;
+    rp_buf_init(&message, MESSAGE_BYTES_MAX);
+    enum rp_err err = rp_engine_sqlite_open(&options, &message, &b->engine);
+    if (err == RP_OK) {
+        log_lines(&message);
+    } else {
+        fprintf(stderr, "reprise-broker: %.*s\n", RP_BYTES_FMT(rp_buf_bytes(&message)));
+    }
+    rp_buf_done(&message);
+    return err == RP_OK;
+}
+
+static bool make_core(struct broker *b, const struct options *o) {
+    struct rp_core_config config = {.session_ttl_ms = o->session_ttl_ms,
+                                    .gateway_timeout_ms = o->gateway_timeout_ms,
+                                    .retain_events = o->retain_events,
+                                    .tail_records_max = RP_TAIL_RECORDS,
+                                    .tail_bytes_max = RP_TAIL_BYTES,
+                                    .link_credit_bytes = RP_LINK_CREDIT_BYTES,
+                                    .page_bytes = RP_PAGE_BYTES,
+                                    .page_events = RP_PAGE_EVENTS,
+                                    .random = random_bytes};
+    rp_random_bytes(&config.hash_key, sizeof config.hash_key);
+    enum rp_err err = rp_core_new(&config, b->engine, now(), &b->core);
+    if (err != RP_OK) {
+        return fail("cannot load ", o->db, rp_strerror(err));
+    }
+    b->stats = rp_core_stats(b->core);
+    return true;
+}
+
+static bool listen_to_gateways(struct broker *b, const struct options *o) {
+    char why[WHY_SIZE];
+    if (rp_hub_new(o->listen, why, sizeof why, &b->hub) != RP_OK) {
+        return fail("cannot listen at --listen ", o->listen, why);
+    }
+    return true;
+}
+
+static bool listen_to_admins(struct broker *b, const struct options *o) {
+    b->report = (struct rp_report){.core = b->core, .hub = b->hub, .engine = b->engine};
+    struct rp_address address;
+    if (strcmp(o->admin, "off") == 0) {
+        return true;
+    }
+    enum rp_err err = rp_address_parse(o->admin, &address);
+    RP_ASSERT(err == RP_OK); /* the option is checked */
+    const struct rp_admin_source source = {
+        .ctx = &b->report, .metrics = rp_report_metrics, .health = rp_report_health};
+    char why[WHY_SIZE];
+    err = rp_admin_new(b->base, &address, "reprise-broker", &source, why, sizeof why, &b->admin);
+    return err == RP_OK || fail("cannot listen at --admin ", o->admin, why);
+}
+
+static struct event *add_event(struct broker *b, int fd, short what, event_callback_fn call) {
+    struct event *event = event_new(b->base, fd, what, call, b);
+    RP_ASSERT(event != NULL);
+    if (fd >= 0) {
+        int rc = event_add(event, NULL);
+        RP_ASSERT(rc == 0);
+    }
+    return event;
+}
+
+static void add_events(struct broker *b) {
+    b->hub_event = add_event(b, rp_hub_fd(b->hub), EV_READ | EV_PERSIST, on_something);
+    b->wake_event = add_event(b, b->wake_fd, EV_READ | EV_PERSIST, on_wake);
+    b->timer = add_event(b, -1, 0, on_something);
+    b->stop_events[0] = add_event(b, SIGTERM, EV_SIGNAL | EV_PERSIST, on_stop);
+    b->stop_events[1] = add_event(b, SIGINT, EV_SIGNAL | EV_PERSIST, on_stop);
+}
+
+static void tell_ready(struct broker *b, const struct options *o) {
+    printf("ready broker listen=%s db=%s epoch=%s head=%" PRIu64 " admin=%s\n",
+           rp_hub_endpoint(b->hub), o->db, b->engine->epoch, rp_core_stats(b->core)->head,
+           b->admin != NULL ? rp_admin_address(b->admin) : "off");
+    fflush(stdout);
+}
+
+static void close_all(struct broker *b) {
+    struct event *events[] = {b->hub_event, b->wake_event, b->timer, b->stop_events[0],
+                              b->stop_events[1]};
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
+        if (events[i] != NULL) {
+            event_free(events[i]);
+        }
+    }
+    rp_admin_free(b->admin);
+    rp_hub_free(b->hub, LINGER_MS);
+    rp_core_free(b->core);
+    if (b->engine != NULL) {
+        b->engine->ops->close(b->engine);
+    }
+    event_base_free(b->base);
+    close(b->wake_fd);
+}
+
+/* Each gateway needs a descriptor; many systems give a program 1,024 unless it asks. */
+static void raise_file_limit(void) {
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
+int main(int argc, char **argv) {
+    struct options options;
+    struct rp_option_set set;
+    int status = read_options(&set, &options, argc, argv);
+    if (status < 0) {
+        rp_log_set_level((enum rp_log_level) options.log_level);
+        signal(SIGPIPE, SIG_IGN);
+        raise_file_limit();
+        struct broker b = {.base = event_base_new(),
+                           .wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+        RP_ASSERT(b.base != NULL && b.wake_fd >= 0);
+        status = EXIT_FAILURE;
+        if (open_log(&b, &options) && make_core(&b, &options) && listen_to_gateways(&b, &options) &&
+            listen_to_admins(&b, &options)) {
+            add_events(&b);
+            tell_ready(&b, &options);
+            status = run(&b);
+        }
+        close_all(&b);
+        rp_log_info("stopped status=%d", status);
+    }
+    rp_option_done(&set);
+    return status;
+}

@@ -1,0 +1,167 @@
+#include "broker/report.h"
+
+#include "broker/engine_sqlite.h"
+#include "common/log.h"
+#include "common/metric.h"
+
+#include <inttypes.h>
+
+#define COUNTER(name_, value_, help_)                                                              \
+    {                                                                                              \
+        .name = "reprise_broker_" name_ "_total", .help = (help_), .kind = RP_METRIC_COUNTER,      \
+        .value = (value_)                                                                          \
+    }
+#define GAUGE(name_, value_, help_)                                                                \
+    { .name = "reprise_broker_" name_, .help = (help_), .kind = RP_METRIC_GAUGE, .value = (value_) }
+#define PUT(out, metrics) rp_metric_put(out, metrics, sizeof(metrics) / sizeof *(metrics))
+
+static enum rp_err put_links(struct rp_buf *out, const struct rp_core_stats *s,
+                             const struct rp_hub_stats *h) {
+    const struct rp_metric metrics[] = {
+        GAUGE("gateways", s->gateways, "Gateways with a link."),
+        COUNTER("hellos", s->hellos, "Links that gateways began."),
+        COUNTER("hellos_refused", s->hellos_refused, "Links refused: another version, too many."),
+        COUNTER("links_lost", s->links_lost, "Links that ended or fell silent."),
+        COUNTER("links_reset", s->links_reset,
+                "Gateways told to begin anew; their clients recover."),
+        COUNTER("links_behind", s->links_behind,
+                "Times a link used up its credit and fell behind."),
+        COUNTER("gateways_gone", s->gateways_gone,
+                "Gateways given up; their sessions disconnected."),
+        COUNTER("messages_received", h->messages_received, "Messages from links."),
+        COUNTER("received_bytes", h->bytes_received, "Bytes of messages from links."),
+        COUNTER("messages_sent", h->messages_sent, "Messages to links."),
+        COUNTER("sent_bytes", h->bytes_sent, "Bytes of messages to links."),
+        COUNTER("operations", s->operations, "Operations in messages from links."),
+        COUNTER("messages_malformed", s->malformed_messages + h->messages_malformed,
+                "Messages that could not be read and were dropped."),
+        COUNTER("messages_stray", s->stray_messages, "Messages of links that are not greeted."),
+        COUNTER("messages_unroutable", h->messages_unroutable, "Messages whose link was gone."),
+    };
+    return PUT(out, metrics);
+}
+
+static enum rp_err put_sessions(struct rp_buf *out, const struct rp_core_stats *s) {
+    const struct rp_metric metrics[] = {
+        GAUGE("sessions", s->sessions, "Sessions, connected or recoverable."),
+        GAUGE("sessions_connected", s->connected, "Sessions with a connection."),
+        GAUGE("rooms", s->rooms, "Rooms in memory."),
+        GAUGE("memberships", s->intervals, "Memberships, open or remembered for recovery."),
+        COUNTER("connects", s->connects, "Clients that connected."),
+        COUNTER("recovered", s->recovered, "Clients that came back with recovered true."),
+        COUNTER("not_recovered", s->not_recovered, "Clients that asked to recover in vain."),
+        COUNTER("takeovers", s->takeovers, "Sessions taken over by another connection."),
+        COUNTER("evicted", s->evicted, "Clients closed to come back by themselves."),
+        COUNTER("sessions_expired", s->sessions_expired,
+                "Sessions that ended after --session-ttl."),
+    };
+    return PUT(out, metrics);
+}
+
+static enum rp_err put_events(struct rp_buf *out, const struct rp_core_stats *s) {
+    const struct rp_metric metrics[] = {
+        COUNTER("publishes", s->publishes, "Events published into the log."),
+        COUNTER("publishes_duplicate", s->publishes_duplicate,
+                "Publishes whose id was in the log already."),
+        COUNTER("publishes_volatile", s->publishes_volatile, "Events forwarded without the log."),
+        COUNTER("volatile_dropped", s->volatile_dropped,
+                "Volatile events dropped for links that were behind."),
+        COUNTER("requests_resent", s->requests_resent, "Requests that gateways sent again."),
+        COUNTER("requests_refused", s->requests_refused, "Requests answered with an error."),
+        COUNTER("committed", s->committed, "Records committed to the log."),
+        COUNTER("delivers", s->delivers, "Events put on links, one per gateway and event."),
+        COUNTER("replayed_events", s->replayed_events, "Events sent to sessions that catch up."),
+        COUNTER("replay_pages", s->replay_pages, "Pages of such events."),
+        COUNTER("reads", s->reads, "Reads of old events asked of the engine."),
+        GAUGE("cursors", s->cursors, "Sessions that catch up."),
+        GAUGE("head_seq", s->head, "Newest seq of the log."),
+        GAUGE("first_seq", s->first, "Oldest seq that may still be in the log."),
+        GAUGE("tail_records", s->tail_records, "Newest records kept in memory."),
+        GAUGE("tail_bytes", s->tail_bytes, "Bytes of the records kept in memory."),
+    };
+    return PUT(out, metrics);
+}
+
+static enum rp_err put_engine(struct rp_buf *out, const struct rp_engine *engine) {
+    struct rp_engine_sqlite_stats s;
+    rp_engine_sqlite_stats(engine, &s);
+    const struct rp_metric metrics[] = {
+        COUNTER("engine_transactions", s.transactions, "Transactions committed (group commits)."),
+        COUNTER("engine_records", s.records, "Records written."),
+        COUNTER("engine_duplicates", s.duplicates, "Records that were in the log already."),
+        COUNTER("engine_refused", s.refused, "Records that could not be written."),
+        GAUGE("engine_wal_bytes", s.wal_bytes,
+              "WAL that cannot be reused yet; grows while somebody reads an old state."),
+        COUNTER("engine_checkpoints", s.checkpoints, "Passes that copied the WAL into the file."),
+        COUNTER("engine_wal_restarts", s.wal_restarts, "Times the WAL began at its start again."),
+        COUNTER("engine_wal_restarts_failed", s.wal_restarts_failed,
+                "Times it could not because of a reader: look for a long sqlite3 shell."),
+        COUNTER("engine_segments_indexed", s.segments_indexed, "Segments indexed by room."),
+        COUNTER("engine_index_failures", s.index_failures, "Segments whose indexing failed."),
+        COUNTER("engine_segments_trimmed", s.segments_trimmed, "Segments removed by retention."),
+        COUNTER("engine_reads", s.reads, "Reads of old events done."),
+        COUNTER("engine_reads_failed", s.reads_failed, "Reads of old events that failed."),
+    };
+    return PUT(out, metrics);
+}
+
+enum rp_err rp_report_metrics(void *ctx, struct rp_buf *out) {
+    struct rp_report *report = ctx;
+    const struct rp_core_stats *s = rp_core_stats(report->core);
+    enum rp_err err = put_links(out, s, rp_hub_stats(report->hub));
+    err = err == RP_OK ? put_sessions(out, s) : err;
+    err = err == RP_OK ? put_events(out, s) : err;
+    return err == RP_OK ? put_engine(out, report->engine) : err;
+}
+
+bool rp_report_health(void *ctx, struct rp_buf *out) {
+    struct rp_report *report = ctx;
+    const struct rp_core_stats *s = rp_core_stats(report->core);
+    bool accepts = rp_core_wants_input(report->core);
+    enum rp_err full = rp_buf_printf(
+        out,
+        ",\"epoch\":\"%s\",\"head\":%" PRIu64 ",\"first\":%" PRIu64 ",\"gateways\":%" PRIu64
+        ",\"sessions\":%" PRIu64 ",\"connected\":%" PRIu64 ",\"log_full\":%s,\"stopping\":%s",
+        report->engine->epoch, s->head, s->first, s->gateways, s->sessions, s->connected,
+        accepts ? "false" : "true", report->stopping ? "true" : "false");
+    (void) full; /* a few hundred bytes */
+    return !report->stopping && rp_core_failure(report->core) == RP_OK;
+}
+
+void rp_report_links(struct rp_core *core, const struct rp_core_stats *live,
+                     struct rp_report_links *told) {
+    const struct rp_report_links is = {.hellos = live->hellos,
+                                       .hellos_refused = live->hellos_refused,
+                                       .links_lost = live->links_lost,
+                                       .links_reset = live->links_reset,
+                                       .gateways_gone = live->gateways_gone};
+    if (memcmp(&is, told, sizeof is) == 0) {
+        return;
+    }
+    uint64_t gateways = rp_core_stats(core)->gateways;
+    if (is.links_lost != told->links_lost) {
+        rp_log_warn("lost the link of a gateway, its sessions wait for it lost=%" PRIu64
+                    " gateways=%" PRIu64,
+                    is.links_lost - told->links_lost, gateways);
+    }
+    if (is.links_reset != told->links_reset) {
+        rp_log_warn("told a gateway to begin anew, its clients recover one by one reset=%" PRIu64
+                    " gateways=%" PRIu64,
+                    is.links_reset - told->links_reset, gateways);
+    }
+    if (is.gateways_gone != told->gateways_gone) {
+        rp_log_warn(
+            "gave up a gateway that stayed away, its sessions are disconnected gone=%" PRIu64
+            " gateways=%" PRIu64,
+            is.gateways_gone - told->gateways_gone, gateways);
+    }
+    if (is.hellos_refused != told->hellos_refused) {
+        rp_log_warn("refused a gateway, its own log says why refused=%" PRIu64 " gateways=%" PRIu64,
+                    is.hellos_refused - told->hellos_refused, gateways);
+    }
+    if (is.hellos != told->hellos) {
+        rp_log_info("a gateway has a link new=%" PRIu64 " gateways=%" PRIu64,
+                    is.hellos - told->hellos, gateways);
+    }
+    *told = is;
+}

@@ -1,0 +1,438 @@
+/* broker/sqlite_file.c — from a path to a log that may be written: it is a file of ours, nobody
+ * else has it, its schema is this version's, its tail is whole, and its epoch is right for what may
+ * have been lost. Whatever is wrong is said in one sentence with the way out, and nothing is
+ * changed in a file that is refused. */
+#include "broker/sqlite_state.h"
+
+#include "broker/schema_sql.h"
+#include "broker/sqlite_row.h"
+#include "common/assert.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum {
+    APPLICATION_ID = 0x52505253, /* RPRS */
+    WRITER_CACHE_KIB = 32768,
+    CHECK_BYTES = 256 << 20, /* of the tail at open: about half a second */
+    BOOT_ID_SIZE = 48,
+};
+
+/* A step brings a file to its version. Released steps never change; a new version adds a file and a
+ * line. */
+static const struct {
+    uint32_t version;
+    const char *sql;
+} steps[] = {
+    {1, rp_schema_sql},
+};
+enum { STEPS_COUNT = sizeof steps / sizeof steps[0] };
+
+__attribute__((format(printf, 2, 3))) static void say(struct rp_buf *message, const char *format,
+                                                      ...) {
+    char text[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    (void) (rp_buf_put_str(message, message->len > 0 ? "\n" : "") == RP_OK &&
+            rp_buf_put_str(message, text) == RP_OK);
+}
+
+static enum rp_err fail_sqlite(const struct rp_sqlite *s, const char *doing, int rc,
+                               struct rp_buf *message) {
+    enum rp_err err = rp_sqlite_err(rc);
+    const char *way_out =
+        "check the disk, the owner and the permissions of the file and its folder";
+    if (err == RP_E_LOCKED) {
+        way_out = "another program holds a lock on it; close it and try again";
+    } else if (err == RP_E_CORRUPT) {
+        way_out = "restore a backup, or move the file away to begin a new log";
+    }
+    say(message, "cannot %s the database %s: %s; %s", doing, s->path,
+        s->writer.db != NULL ? sqlite3_errmsg(s->writer.db) : sqlite3_errstr(rc), way_out);
+    return err;
+}
+
+/* ---- whose file is it? ---- */
+
+static enum rp_err check_path(const struct rp_sqlite *s, struct rp_buf *message) {
+    static const char magic[16] = "SQLite format 3";
+    char head[sizeof magic];
+    int fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT) {
+        return RP_OK; /* a new one; whether it can be made is seen soon */
+    }
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0) {
+        say(message, "cannot read the database %s: %s; check its permissions", s->path,
+            strerror(errno));
+        if (fd >= 0) {
+            close(fd);
+        }
+        return RP_E_IO;
+    }
+    ssize_t len = S_ISREG(st.st_mode) ? read(fd, head, sizeof head) : -1;
+    close(fd);
+    if (!S_ISREG(st.st_mode)) {
+        say(message, "%s is a %s, not a file; give --db the name of a file", s->path,
+            S_ISDIR(st.st_mode) ? "folder" : "device or pipe");
+        return RP_E_IO;
+    }
+    if (len != 0 && (len != (ssize_t) sizeof head || memcmp(head, magic, sizeof magic) != 0)) {
+        say(message,
+            "%s is not a database of Reprise; give --db another name, or move the file away",
+            s->path);
+        return RP_E_FOREIGN;
+    }
+    return RP_OK;
+}
+
+/* A lock of the kernel's on <path>.lock: it goes when the process does, however that ends, and does
+ * not stop sqlite3 shells. The file itself stays, since removing it could take the lock from under
+ * somebody. */
+static enum rp_err take_lock(struct rp_sqlite *s, struct rp_buf *message) {
+    char *real = realpath(s->path, NULL); /* two names of one file share the lock */
+    char *name = sqlite3_mprintf("%s.lock", real != NULL ? real : s->path);
+    RP_ASSERT(name != NULL);
+    free(real);
+    enum rp_err err = RP_OK;
+    s->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (s->lock_fd < 0) {
+        say(message,
+            "cannot create %s: %s; create the folder, or make it writable, or give --db another "
+            "name",
+            name, strerror(errno));
+        err = RP_E_IO;
+    } else if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+        char holder[32] = "";
+        ssize_t len = errno == EWOULDBLOCK ? read(s->lock_fd, holder, sizeof holder - 1) : 0;
+        holder[len > 0 ? strcspn(holder, "\n") : 0] = '\0';
+        say(message,
+            "the database %s is in use by another broker (process %s); stop that one, or give --db "
+            "another name",
+            s->path, holder[0] ? holder : "unknown");
+        err = RP_E_LOCKED;
+    } else {
+        char own[32];
+        int len = snprintf(own, sizeof own, "%d\n", (int) getpid());
+        /* only for people; the lock holds without it */
+        if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, own, (size_t) len, 0) != len) {
+            errno = 0;
+        }
+    }
+    sqlite3_free(name);
+    return err;
+}
+
+static int pragma_u32(sqlite3 *db, const char *sql, uint64_t *ret_value) {
+    sqlite3_stmt *stmt;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+    if (rc == SQLITE_OK) {
+        rc = rp_sqlite_run_u64(stmt, ret_value);
+        sqlite3_finalize(stmt);
+    }
+    return rc;
+}
+
+static enum rp_err identify(struct rp_sqlite *s, uint64_t *ret_version, struct rp_buf *message) {
+    uint64_t application, version, tables;
+    int rc = pragma_u32(s->writer.db, "PRAGMA application_id", &application);
+    rc = rc == SQLITE_OK ? pragma_u32(s->writer.db, "PRAGMA user_version", &version) : rc;
+    rc = rc == SQLITE_OK ? pragma_u32(s->writer.db, "SELECT count(*) FROM sqlite_master", &tables)
+                         : rc;
+    if (rc != SQLITE_OK) {
+        return fail_sqlite(s, "read", rc, message);
+    }
+    bool empty = application == 0 && version == 0 && tables == 0;
+    if (!empty && application != APPLICATION_ID) {
+        say(message, "%s is a SQLite database, but not one of Reprise; give --db another name",
+            s->path);
+        return RP_E_FOREIGN;
+    }
+    uint32_t newest = steps[STEPS_COUNT - 1].version;
+    if (!empty && (version > newest || version == 0)) {
+        say(message,
+            "%s has schema version %llu and this broker knows versions up to %u; start a newer "
+            "broker",
+            s->path, (unsigned long long) version, newest);
+        return RP_E_VERSION;
+    }
+    if (sqlite3_db_readonly(s->writer.db, "main") == 1) {
+        say(message,
+            "the database %s cannot be written; check the owner and the permissions of the file",
+            s->path);
+        return RP_E_IO;
+    }
+    *ret_version = version;
+    return RP_OK;
+}
+
+/* ---- schema ---- */
+
+static void make_epoch(char *ret_epoch) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
+    uint8_t random[RP_EPOCH_LEN];
+    RP_ASSERT(getrandom(random, sizeof random, 0) == (ssize_t) sizeof random);
+    for (size_t i = 0; i < RP_EPOCH_LEN; i++) {
+        ret_epoch[i] = letters[random[i] % (sizeof letters - 1)];
+    }
+    ret_epoch[RP_EPOCH_LEN] = '\0';
+}
+
+static int first_meta(sqlite3 *db, uint64_t segment_events) {
+    char epoch[RP_EPOCH_LEN + 1];
+    make_epoch(epoch);
+    int rc = rp_sqlite_meta_set_text(db, "epoch", epoch);
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "segment_events", segment_events) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "next_seq", 1) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "first_seq", 1) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "indexed_seq", 0) : rc;
+    return rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "clean", 1) : rc;
+}
+
+static int run_steps(sqlite3 *db, uint64_t version, uint64_t segment_events) {
+    int rc = rp_sqlite_exec(db, "BEGIN IMMEDIATE");
+    for (size_t i = 0; i < STEPS_COUNT && rc == SQLITE_OK; i++) {
+        if (steps[i].version <= version) {
+            continue;
+        }
+        char numbers[96];
+        snprintf(numbers, sizeof numbers, "PRAGMA application_id = %d; PRAGMA user_version = %u",
+                 APPLICATION_ID, steps[i].version);
+        rc = rp_sqlite_exec(db, steps[i].sql);
+        rc = rc == SQLITE_OK ? rp_sqlite_exec(db, numbers) : rc;
+    }
+    rc = rc == SQLITE_OK && version == 0 ? first_meta(db, segment_events) : rc;
+    return rc == SQLITE_OK ? rp_sqlite_exec(db, "COMMIT") : rc;
+}
+
+/* The whole schema is there or nothing: a new file gets it in one transaction, before it turns to
+ * WAL. */
+static enum rp_err migrate(struct rp_sqlite *s, uint64_t version, struct rp_buf *message) {
+    sqlite3 *db = s->writer.db;
+    int rc = rp_sqlite_exec(db, "PRAGMA synchronous = FULL; PRAGMA secure_delete = FAST;"
+                                "PRAGMA journal_size_limit = 67108864");
+    if (rc == SQLITE_OK && version == 0) {
+        rc = rp_sqlite_exec(db, "PRAGMA auto_vacuum = NONE");
+    }
+    if (rc == SQLITE_OK && version < steps[STEPS_COUNT - 1].version) {
+        rc = run_steps(db, version, s->segment_events);
+    }
+    sqlite3_stmt *stmt = NULL;
+    rc =
+        rc == SQLITE_OK ? sqlite3_prepare_v2(db, "PRAGMA journal_mode = WAL", -1, &stmt, NULL) : rc;
+    if (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW &&
+        !rp_bytes_eq_str(rp_sqlite_text(stmt, 0), "wal")) {
+        sqlite3_finalize(stmt);
+        say(message,
+            "the file system of %s has no shared memory, which SQLite's WAL needs; put the "
+            "database on a local disk",
+            s->path);
+        return RP_E_IO;
+    }
+    int end = sqlite3_finalize(stmt);
+    rc = rc == SQLITE_OK ? end : rc;
+    return rc == SQLITE_OK ? RP_OK : fail_sqlite(s, version == 0 ? "create" : "open", rc, message);
+}
+
+/* ---- what is in it ---- */
+
+struct meta {
+    uint64_t next_seq, first_seq, indexed_seq, segment_events, newest, clean;
+    char epoch[RP_EPOCH_LEN + 8], boot_id[BOOT_ID_SIZE], sync[16];
+};
+
+static int read_meta(sqlite3 *db, struct meta *ret) {
+    struct meta m;
+    int rc = rp_sqlite_meta_u64(db, "next_seq", &m.next_seq);
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_u64(db, "first_seq", &m.first_seq) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_u64(db, "indexed_seq", &m.indexed_seq) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_u64(db, "segment_events", &m.segment_events) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_u64(db, "clean", &m.clean) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_text(db, "epoch", m.epoch, sizeof m.epoch) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_text(db, "boot_id", m.boot_id, sizeof m.boot_id) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_text(db, "sync", m.sync, sizeof m.sync) : rc;
+    rc = rc == SQLITE_OK ? pragma_u32(db, "SELECT max(seq) FROM event", &m.newest) : rc;
+    if (rc == SQLITE_OK) {
+        m.next_seq = m.next_seq > m.newest ? m.next_seq : m.newest + 1;
+        *ret = m;
+    }
+    return rc;
+}
+
+static bool meta_is_sound(const struct meta *m) {
+    return strlen(m->epoch) == RP_EPOCH_LEN && m->segment_events > 0 && m->first_seq > 0 &&
+           m->next_seq <= INT64_MAX && m->first_seq <= m->next_seq &&
+           m->indexed_seq % m->segment_events == 0 && m->indexed_seq < m->next_seq;
+}
+
+/* The rows of the newest segment are as they were written, and in order; newest first, and of very
+ * large ones only so many that a start does not take long. */
+static int check_rows(sqlite3 *db, uint64_t after, uint64_t *ret_bad_seq) {
+    sqlite3_stmt *stmt;
+    int rc = sqlite3_prepare_v2(
+        db, "SELECT " RP_SQLITE_ROW_COLUMNS " FROM event WHERE seq > ?1 ORDER BY seq DESC", -1,
+        &stmt, NULL);
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
+    sqlite3_bind_int64(stmt, 1, (sqlite3_int64) after);
+    uint64_t previous = UINT64_MAX, bad = 0;
+    size_t bytes = 0;
+    while (bad == 0 && bytes < CHECK_BYTES && sqlite3_step(stmt) == SQLITE_ROW) {
+        struct rp_record *r = NULL;
+        uint64_t seq = rp_sqlite_u64(stmt, 0);
+        if (rp_sqlite_row_read(stmt, &r) != RP_OK || seq >= previous) {
+            bad = seq;
+        }
+        previous = seq;
+        bytes += r != NULL ? r->size : 0;
+        rp_record_unref(r);
+    }
+    *ret_bad_seq = bad;
+    return sqlite3_finalize(stmt);
+}
+
+static enum rp_err check_tail(struct rp_sqlite *s, struct meta *ret_meta, struct rp_buf *message) {
+    struct meta m;
+    int rc = read_meta(s->writer.db, &m);
+    if (rc != SQLITE_OK) {
+        return fail_sqlite(s, "read", rc, message);
+    }
+    if (!meta_is_sound(&m)) {
+        say(message,
+            "the database %s is damaged: its meta table does not fit its events; restore a backup, "
+            "or move the "
+            "file away to begin a new log",
+            s->path);
+        return RP_E_CORRUPT;
+    }
+    uint64_t bad = 0;
+    rc = check_rows(s->writer.db, m.newest > m.segment_events ? m.newest - m.segment_events : 0,
+                    &bad);
+    if (rc != SQLITE_OK) {
+        return fail_sqlite(s, "read", rc, message);
+    }
+    if (bad != 0) {
+        say(message,
+            "the database %s is damaged: seq %llu is not what was written; restore a backup, or "
+            "move the file away "
+            "to begin a new log",
+            s->path, (unsigned long long) bad);
+        return RP_E_CORRUPT;
+    }
+    *ret_meta = m;
+    return RP_OK;
+}
+
+/* ---- beginning and end of a run ---- */
+
+static void read_boot_id(char *ret_id) {
+    ret_id[0] = '\0';
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd >= 0 ? read(fd, ret_id, BOOT_ID_SIZE - 1) : 0;
+    ret_id[len > 0 ? len : 0] = '\0';
+    ret_id[strcspn(ret_id, "\n")] = '\0';
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+/* Says in the file that it is in use, by which kind of run. That is on the disk before the first
+ * event is, so that an end without power is seen next time. */
+static int begin_run(struct rp_sqlite *s, struct meta *m, const char *boot_id, bool new_epoch) {
+    sqlite3 *db = s->writer.db;
+    int rc = rp_sqlite_exec(db, "BEGIN IMMEDIATE");
+    if (rc == SQLITE_OK && new_epoch) {
+        make_epoch(m->epoch);
+        rc = rp_sqlite_meta_set_text(db, "epoch", m->epoch);
+        rc = rc == SQLITE_OK ? rp_sqlite_exec(db, "DELETE FROM member; DELETE FROM session") : rc;
+    }
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "clean", 0) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "next_seq", m->next_seq) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_text(db, "boot_id", boot_id) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_text(db, "sync", s->sync_full ? "full" : "normal")
+                         : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_exec(db, "COMMIT") : rc;
+    return rc == SQLITE_OK && !s->sync_full ? rp_sqlite_exec(db, "PRAGMA synchronous = NORMAL")
+                                            : rc;
+}
+
+static enum rp_err start(struct rp_sqlite *s, struct meta *m, bool new_epoch, bool created,
+                         struct rp_buf *message) {
+    char boot_id[BOOT_ID_SIZE];
+    read_boot_id(boot_id);
+    bool lost_power =
+        !m->clean && strcmp(m->sync, "normal") == 0 && strcmp(m->boot_id, boot_id) != 0;
+    bool renew = (new_epoch && !created) || lost_power;
+    int rc = begin_run(s, m, boot_id, renew);
+    if (rc != SQLITE_OK) {
+        return fail_sqlite(s, "write", rc, message);
+    }
+    if (renew) {
+        say(message,
+            "the log %s has the new epoch %s because %s; all sessions are forgotten, clients begin "
+            "anew",
+            s->path, m->epoch,
+            new_epoch ? "it was asked for"
+                      : "the machine stopped while it was written with --sync=normal, and the "
+                        "newest events may be lost");
+    }
+    s->segment_events = m->segment_events;
+    s->writer.next_seq = m->next_seq;
+    s->writer.first_seq = m->first_seq;
+    s->writer.indexed_seq = m->indexed_seq;
+    memcpy(s->engine.epoch, m->epoch, sizeof s->engine.epoch);
+    s->engine.first_seq = m->first_seq;
+    s->engine.last_seq = m->next_seq - 1;
+    return RP_OK;
+}
+
+enum rp_err rp_sqlite_file_open(struct rp_sqlite *s, const struct rp_engine_sqlite_options *o,
+                                struct rp_buf *message) {
+    uint64_t version = 0;
+    struct meta m;
+    enum rp_err err = check_path(s, message);
+    if (err == RP_OK) {
+        err = take_lock(s, message);
+    }
+    if (err == RP_OK) {
+        int rc = rp_sqlite_db_open(s->path, RP_SQLITE_WRITE, WRITER_CACHE_KIB, &s->writer.db);
+        err = rc == SQLITE_OK ? RP_OK : fail_sqlite(s, "open", rc, message);
+    }
+    if (err == RP_OK) {
+        /* closing a database of somebody else must not copy its WAL back */
+        sqlite3_db_config(s->writer.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        err = identify(s, &version, message);
+    }
+    if (err == RP_OK) {
+        sqlite3_db_config(s->writer.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+        err = migrate(s, version, message);
+    }
+    if (err == RP_OK) {
+        err = check_tail(s, &m, message);
+    }
+    return err == RP_OK ? start(s, &m, o->new_epoch, version == 0, message) : err;
+}
+
+void rp_sqlite_file_close(struct rp_sqlite *s) {
+    const struct rp_sqlite_writer *w = &s->writer;
+    if (w->failed) {
+        return;
+    }
+    /* if this cannot be written, the file looks as after a crash, which is safe */
+    int rc = rp_sqlite_exec(w->db, "PRAGMA synchronous = FULL; BEGIN IMMEDIATE");
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(w->db, "next_seq", w->next_seq) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(w->db, "clean", 1) : rc;
+    if (rc == SQLITE_OK) {
+        rp_sqlite_exec(w->db, "COMMIT");
+    }
+}

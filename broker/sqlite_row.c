@@ -1,0 +1,80 @@
+#include "broker/sqlite_row.h"
+
+#include <endian.h>
+#include <zlib.h>
+
+enum { ROW_NUMBERS = 9, ROW_TEXTS = 7 };
+
+/* CRC-32 over the numbers and the lengths, little-endian, and then the texts: no byte can move from
+ * one column to another unseen. */
+static uint32_t checksum(uint64_t seq, const struct rp_record_fields *f) {
+    const struct rp_bytes texts[ROW_TEXTS] = {f->nsp, f->room, f->name,    f->args,
+                                              f->id,  f->sid,  f->pid_hash};
+    uint64_t head[ROW_NUMBERS + ROW_TEXTS] = {
+        seq,    (uint64_t) f->kind, f->flags, f->ts_ms, f->origin,
+        f->num, f->session,         f->conn,  f->aux};
+    for (size_t i = 0; i < ROW_TEXTS; i++) {
+        head[ROW_NUMBERS + i] = texts[i].len;
+    }
+    for (size_t i = 0; i < ROW_NUMBERS + ROW_TEXTS; i++) {
+        head[i] = htole64(head[i]);
+    }
+    uLong sum = crc32_z(0, (const Bytef *) head, sizeof head);
+    for (size_t i = 0; i < ROW_TEXTS; i++) {
+        if (texts[i].len > 0) {
+            sum = crc32_z(sum, texts[i].data, texts[i].len);
+        }
+    }
+    return (uint32_t) sum;
+}
+
+void rp_sqlite_row_bind(sqlite3_stmt *insert, const struct rp_record *r) {
+    const struct rp_record_fields *f = &r->f;
+    bool event = f->kind == RP_RECORD_EVENT;
+    sqlite3_bind_int64(insert, 1, (sqlite3_int64) r->seq);
+    sqlite3_bind_int(insert, 2, (int) f->kind);
+    sqlite3_bind_int64(insert, 3, (sqlite3_int64) f->ts_ms);
+    /* the unique index would take two events without a namespace for different ones */
+    (event ? rp_sqlite_bind_key : rp_sqlite_bind_text)(insert, 4, f->nsp);
+    (event ? rp_sqlite_bind_key : rp_sqlite_bind_text)(insert, 5, f->room);
+    rp_sqlite_bind_text(insert, 6, f->name);
+    rp_sqlite_bind_text(insert, 7, f->args);
+    rp_sqlite_bind_text(insert, 8, f->id);
+    rp_sqlite_bind_text(insert, 9, f->sid);
+    rp_sqlite_bind_u64(insert, 10, f->session);
+    rp_sqlite_bind_u64(insert, 11, f->origin);
+    rp_sqlite_bind_u64(insert, 12, f->num);
+    rp_sqlite_bind_u64(insert, 13, f->conn);
+    rp_sqlite_bind_u64(insert, 14, f->aux);
+    rp_sqlite_bind_u64(insert, 15, f->flags);
+    rp_sqlite_bind_blob(insert, 16, f->pid_hash);
+    sqlite3_bind_int64(insert, 17, (int32_t) checksum(r->seq, f));
+}
+
+enum rp_err rp_sqlite_row_read(sqlite3_stmt *select, struct rp_record **ret_record) {
+    uint64_t seq = rp_sqlite_u64(select, 0);
+    struct rp_record_fields f = {
+        .kind = (enum rp_record_kind) sqlite3_column_int(select, 1),
+        .ts_ms = rp_sqlite_u64(select, 2),
+        .nsp = rp_sqlite_text(select, 3),
+        .room = rp_sqlite_text(select, 4),
+        .name = rp_sqlite_text(select, 5),
+        .args = rp_sqlite_text(select, 6),
+        .id = rp_sqlite_text(select, 7),
+        .sid = rp_sqlite_text(select, 8),
+        .session = rp_sqlite_u64(select, 9),
+        .origin = rp_sqlite_u64(select, 10),
+        .num = rp_sqlite_u64(select, 11),
+        .conn = rp_sqlite_u64(select, 12),
+        .aux = rp_sqlite_u64(select, 13),
+        .flags = (uint32_t) rp_sqlite_u64(select, 14),
+        .pid_hash = rp_sqlite_blob(select, 15),
+    };
+    if ((int32_t) checksum(seq, &f) != sqlite3_column_int64(select, 16)) {
+        return RP_E_CORRUPT;
+    }
+    struct rp_record *r = rp_record_new(&f);
+    r->seq = seq;
+    *ret_record = r;
+    return RP_OK;
+}

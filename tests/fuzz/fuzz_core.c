@@ -1,0 +1,203 @@
+/* The broker's core over the log in memory, with links that send anything: it may refuse, reset and
+ * drop, but not break, and what it sends is operations that only a broker sends.
+ *
+ * Input: one byte of how to begin, then steps (fuzz_script.h). */
+#include "broker/core.h"
+#include "broker/engine_memory.h"
+#include "common/assert.h"
+#include "tests/fuzz/fuzz_script.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { STEPS_MAX = 400, LINKS = 4, QUEUE_RECORDS = 8 };
+
+struct bench {
+    struct rp_memory_store *store;
+    struct rp_engine *engine;
+    struct rp_core *core;
+    struct rp_now now;
+    struct rp_op_reader *reader;
+    bool tiny; /* small bounds, so that they are reached */
+};
+
+static void some_random(void *ctx, void *out, size_t len) {
+    memset(out, *(uint8_t *) ctx, len); /* the same bytes in every run */
+}
+
+static void start(struct bench *b) {
+    static uint8_t seed = 7;
+    struct rp_core_config config = {.session_ttl_ms = 60000,
+                                    .gateway_timeout_ms = 4000,
+                                    .retain_events = b->tiny ? 12 : UINT64_MAX,
+                                    .tail_records_max = b->tiny ? 8 : 1000,
+                                    .tail_bytes_max = 1 << 20,
+                                    .link_credit_bytes = b->tiny ? 1500 : 1 << 20,
+                                    .page_bytes = b->tiny ? 400 : 65536,
+                                    .page_events = b->tiny ? 2 : 512,
+                                    .hash_key = {1, 2},
+                                    .random = some_random,
+                                    .random_ctx = &seed};
+    b->engine = rp_engine_memory_open(b->store, QUEUE_RECORDS);
+    RP_ASSERT(rp_core_new(&config, b->engine, b->now, &b->core) == RP_OK);
+}
+
+static void stop(struct bench *b) {
+    rp_core_free(b->core);
+    b->engine->ops->close(b->engine);
+}
+
+static void send(struct bench *b, uint64_t link_id, struct rp_bytes message) {
+    if (!rp_core_wants_input(b->core)) {
+        return;
+    }
+    uint8_t *copy = malloc(message.len > 0 ? message.len : 1); /* of exactly its size */
+    RP_ASSERT(copy != NULL);
+    if (message.len > 0) {
+        memcpy(copy, message.data, message.len);
+    }
+    enum rp_err err = rp_core_message(b->core, link_id, rp_bytes(copy, message.len), b->now);
+    RP_ASSERT(err == RP_OK || err == RP_E_PROTOCOL);
+    free(copy);
+}
+
+static void put(struct rp_buf *out, struct rp_op op) {
+    RP_ASSERT(rp_op_put(out, &op) == RP_OK);
+}
+
+/* Two gateways with a session each (1 and 2), both in r0, and some events. */
+static void begin(struct bench *b) {
+    for (uint64_t link = 1; link <= 2; link++) {
+        struct rp_buf m;
+        uint8_t hash[32];
+        memset(hash, (int) (19 + link), sizeof hash);
+        rp_buf_init(&m, 4096);
+        put(&m, (struct rp_op){.kind = RP_OP_HELLO,
+                               .hello = {.version = RP_PROTOCOL_VERSION, .incarnation = link}});
+        put(&m, (struct rp_op){.kind = RP_OP_RESUMED});
+        put(&m, (struct rp_op){.kind = RP_OP_CONNECT,
+                               .connect = {.num = 1,
+                                           .nsp = RP_BYTES_LIT("/"),
+                                           .sid = RP_BYTES_LIT("sid0"),
+                                           .pid_hash = rp_bytes(hash, sizeof hash)}});
+        send(b, link, rp_buf_bytes(&m));
+        rp_engine_memory_step(b->engine, 100);
+        rp_core_turn(b->core, b->now);
+        rp_buf_clear(&m);
+        put(&m, (struct rp_op){.kind = RP_OP_JOIN,
+                               .join = {.num = 2,
+                                        .session = link,
+                                        .conn = link,
+                                        .room = RP_BYTES_LIT("r0"),
+                                        .limit = 1000}});
+        for (uint64_t num = 3; num < 6; num++) {
+            put(&m, (struct rp_op){.kind = RP_OP_PUBLISH,
+                                   .publish = {.num = num,
+                                               .session = link,
+                                               .conn = link,
+                                               .room = RP_BYTES_LIT("r0"),
+                                               .name = RP_BYTES_LIT("e"),
+                                               .args = RP_BYTES_LIT("[1]")}});
+        }
+        send(b, link, rp_buf_bytes(&m));
+        rp_buf_done(&m);
+    }
+}
+
+static bool is_of_broker(enum rp_op_kind kind) {
+    return kind == RP_OP_HEARTBEAT || kind >= RP_OP_WELCOME;
+}
+
+static void take_all(struct bench *b) {
+    uint64_t link_id;
+    struct rp_buf message;
+    while (rp_core_take(b->core, b->now, &link_id, &message)) {
+        struct rp_bytes in = rp_buf_bytes(&message);
+        RP_ASSERT(link_id >= 1 && link_id <= LINKS);
+        RP_ASSERT(in.len > 0);
+        while (in.len > 0) {
+            struct rp_op op;
+            RP_ASSERT(rp_op_next(b->reader, &in, &op) == RP_OK);
+            RP_ASSERT(is_of_broker(op.kind));
+        }
+        rp_buf_done(&message);
+    }
+}
+
+static void turn(struct bench *b) {
+    for (int i = 0; i < 1000 && rp_core_turn(b->core, b->now); i++) {
+    }
+    take_all(b);
+}
+
+static void step(struct bench *b, struct script *s) {
+    uint8_t what = script_byte(s);
+    uint64_t link_id = 1 + what / 16 % LINKS;
+    struct rp_buf message;
+    s->head = rp_core_stats(b->core)->head;
+    switch (what % 16) {
+    case 0:
+        send(b, link_id, script_bytes(s));
+        break;
+    case 1:
+        rp_core_link_lost(b->core, link_id, b->now);
+        break;
+    case 2:
+        rp_engine_memory_step(b->engine, what / 16u);
+        break;
+    case 3:
+        rp_engine_memory_refuse(b->engine, what / 16u);
+        break;
+    case 4:
+        b->now.mono_ms += 100u * (what / 16u);
+        b->now.wall_ms += 100u * (what / 16u);
+        turn(b);
+        break;
+    case 5:
+        b->now.mono_ms += 5000;
+        b->now.wall_ms += 70000;
+        turn(b);
+        break;
+    case 6:
+        if (what / 16 == 15) { /* killed; it comes back on what is on the disk */
+            stop(b);
+            start(b);
+        }
+        break;
+    case 7:
+    case 8:
+        rp_engine_memory_step(b->engine, 100);
+        turn(b);
+        break;
+    default:
+        message = script_message(s);
+        send(b, link_id, rp_buf_bytes(&message));
+        rp_buf_done(&message);
+        break;
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    struct script s = {.rest = rp_bytes(data, size)};
+    uint8_t how = script_byte(&s);
+    struct bench b = {.store = rp_memory_store_new("epoch000"),
+                      .now = {.mono_ms = 100000, .wall_ms = 1700000000000},
+                      .reader = rp_op_reader_new(),
+                      .tiny = how & 2};
+    start(&b);
+    if (how & 1) {
+        begin(&b);
+    }
+    for (int i = 0; i < STEPS_MAX && s.rest.len > 0; i++) {
+        step(&b, &s);
+    }
+    while (rp_engine_memory_step(b.engine, 100) > 0) { /* whatever it was, it comes to rest */
+        turn(&b);
+    }
+    RP_ASSERT(rp_core_wants_input(b.core));
+    stop(&b);
+    rp_op_reader_free(b.reader);
+    rp_memory_store_free(b.store);
+    return 0;
+}
