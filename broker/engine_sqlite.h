@@ -8,9 +8,10 @@
 #pragma once
 
 #include "broker/engine.h"
+#include "common/limits.h"
 #include "common/buf.h"
 
-enum { RP_ENGINE_SQLITE_SEGMENT_EVENTS = 65536, RP_ENGINE_SQLITE_READERS_MAX = 16 };
+enum { RP_ENGINE_SQLITE_SEGMENT_EVENTS = 65536 };
 
 struct rp_engine_sqlite_options {
     const char *path; /* of the database; <path>.lock beside it keeps other brokers away */

@@ -16,8 +16,6 @@
 enum {
     ROUTING_ID_LEN = 5,
     ENDPOINT_SIZE = 512,
-    MESSAGES_PER_TURN = 256,
-    BYTES_PER_TURN = 4 << 20,
     BACKLOG = 1024,
     HANDSHAKE_MS = 5000, /* a connection that does not speak ZMTP by then is closed */
     /* Frees what is queued for a host that vanished. Says nothing about the process: its I/O thread
@@ -240,7 +238,7 @@ static size_t receive_one(struct rp_hub *hub, struct rp_core *core, struct rp_no
 
 void rp_hub_receive(struct rp_hub *hub, struct rp_core *core, struct rp_now now) {
     size_t bytes = 0;
-    for (int i = 0; i < MESSAGES_PER_TURN && bytes < BYTES_PER_TURN; i++) {
+    for (int i = 0; i < RP_HUB_MESSAGES_PER_TURN && bytes < RP_HUB_BYTES_PER_TURN; i++) {
         if (!rp_core_wants_input(core)) {
             return;
         }

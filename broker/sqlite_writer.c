@@ -7,14 +7,13 @@
 
 #include "common/alloc.h"
 #include "common/assert.h"
+#include "common/limits.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
 enum {
-    TRANSACTION_RECORDS = 4096,  /* more would make the first ones wait for the last */
-    TRANSACTION_BYTES = 8 << 20, /* the same, in bytes */
     FAILURES_MAX = 3,            /* input/output errors in a row after which the log is given up */
     CHORES_RETRY_MS = 1000,
 };
@@ -217,7 +216,7 @@ static size_t group_size(const struct rp_sqlite_pending *items, size_t n) {
     size_t bytes = 0, whole = 0;
     for (size_t i = 0; i < n; i++) {
         bytes += items[i].record->size;
-        if (whole > 0 && (i >= TRANSACTION_RECORDS || bytes > TRANSACTION_BYTES)) {
+        if (whole > 0 && (i >= RP_ENGINE_TRANSACTION_RECORDS || bytes > RP_ENGINE_TRANSACTION_BYTES)) {
             break;
         }
         whole = items[i].last ? i + 1 : whole;

@@ -61,9 +61,9 @@ enum {
     RP_CLIENT_QUEUE_BYTES = 1 << 20, /* unsent output past which a client stops being live and
                                         catches up from the log once it has drained */
     RP_CLIENT_QUEUE_BYTES_MAX =
-        8 << 20, /* unsent output of any kind past which it is closed (1013) */
-    RP_QUEUES_BYTES_MAX = 1 << 30,          /* unsent output of all clients of a gateway; the fuller, the less of it may
-                                               be one client's: an eighth of what is left */
+        8 << 20,                   /* unsent output of any kind past which it is closed (1013) */
+    RP_QUEUES_BYTES_MAX = 1 << 30, /* unsent output of all clients of a gateway; the fuller, the
+                                      less of it may be one client's: an eighth of what is left */
     RP_CLIENT_QUEUE_LOW_BYTES = 16 << 10, /* drained: the next page may come */
     RP_CLIENT_STUCK_MS = 60000, /* a client that drains nothing for so long is closed (1013) */
 };
@@ -78,4 +78,61 @@ enum {
     RP_EXPIRIES_PER_TURN = 256,  /* sessions that end in one turn of the loop */
     RP_OUTCOMES_PER_TURN = 4096, /* commits taken from the engine in one turn of the loop */
     RP_PEERS_MAX = 1024,         /* gateways; a further HELLO is refused */
+};
+
+/* ---- HTTP requests (numbers as macros: they are part of the answers' texts) ---- */
+/* bytes of request line and headers; 431. Also what keeps parsing again from the start, as
+ * more arrives, cheap. */
+#define RP_HTTP_HEAD_BYTES_MAX 16384
+/* bytes of the request target; 414 */
+#define RP_HTTP_TARGET_BYTES_MAX 8192
+/* bytes of the method, none in use is longer; 501 */
+#define RP_HTTP_METHOD_BYTES_MAX 32
+/* header lines, which are in an array by value; 431 */
+#define RP_HTTP_HEADERS_MAX 64
+/* bytes of chunk extensions in one body, which we skip; 400 */
+#define RP_HTTP_CHUNK_EXT_BYTES_MAX 4096
+/* bytes of trailers, which we skip; 431 */
+#define RP_HTTP_TRAILER_BYTES_MAX 8192
+
+/* ---- packets of clients ---- */
+/* Arrays and objects inside one another, in levels. Enough for any real payload, and small enough
+ * that no reader of a client overflows its stack on what we pass on. Deeper: RP_E_TOO_BIG. */
+enum { RP_JSON_DEPTH_MAX = 128 };
+/* Binary attachments of one packet, all kept until the last one came; the reference's default. */
+enum { RP_SIO_ATTACHMENTS_MAX = 10 };
+/* Bytes of a namespace's name: it is a key in our tables and part of every packet of it. */
+enum { RP_SIO_NSP_BYTES_MAX = 255 };
+
+/* ---- the gateway's sockets ---- */
+enum {
+    RP_CONN_READ_BYTES = 64 << 10,  /* one read; the shared buffer */
+    RP_CONN_READS_PER_TURN = 4,     /* of one connection, before others get their turn */
+    RP_CONN_WRITE_PARTS = 64,       /* frames in one write */
+    RP_CONN_WRITES_PER_TURN = 16,   /* of one connection; it goes on in the next turn */
+    RP_CONN_ANSWER_MS = 30000,      /* for a client to take an HTTP answer; then it is cut off */
+    RP_CONN_LINGER_MS = 2000,       /* for the rest of a closing client's output to be written, and
+                                       again for the client to close its end; then it is cut off */
+    RP_CONN_BUSY_CONNECTIONS = 256, /* past --max-connections: answered with 503, or cut off */
+    RP_LISTEN_BACKLOG = 4096,       /* connections the kernel keeps for us (bounded by somaxconn) */
+    RP_LISTEN_ACCEPTS_PER_TURN = 128, /* before connected clients get their turn */
+    RP_LISTEN_PAUSE_MS = 100,         /* without file descriptors */
+    RP_SITE_FILE_BYTES_MAX = 4 << 20, /* one file of --client-dir; a larger one stops the start */
+    RP_SITE_HEAD_BYTES_MAX = 4096,    /* an answer without the part that the site owns */
+};
+
+/* ---- messages between processes, in one turn of the loop ---- */
+enum {
+    RP_UPLINK_MESSAGES_PER_TURN = 256,  /* taken before the clients get their turn */
+    RP_UPLINK_BYTES_PER_TURN = 4 << 20, /* the same, in bytes */
+    RP_HUB_MESSAGES_PER_TURN = 256,     /* taken by the broker before it does anything else */
+    RP_HUB_BYTES_PER_TURN = 4 << 20,    /* the same, in bytes */
+};
+
+/* ---- the log ---- */
+enum {
+    RP_ENGINE_SQLITE_READERS_MAX = 16,
+    RP_ENGINE_TRANSACTION_RECORDS =
+        4096, /* in one commit; more would make the first wait for the last */
+    RP_ENGINE_TRANSACTION_BYTES = 8 << 20, /* the same, in bytes */
 };

@@ -11,21 +11,11 @@
  * ends by freeing what died in this turn. */
 #pragma once
 
+#include "common/limits.h"
 #include "gateway/gateway.h"
 #include "gateway/site.h"
 
 #include <event2/event.h>
-
-enum {
-    RP_CONN_READ_BYTES = 64 << 10,  /* one read; the shared buffer */
-    RP_CONN_READS_PER_TURN = 4,     /* of one connection, before others get their turn */
-    RP_CONN_WRITE_PARTS = 64,       /* frames in one write */
-    RP_CONN_WRITES_PER_TURN = 16,   /* of one connection; it goes on in the next turn */
-    RP_CONN_ANSWER_MS = 30000,      /* for a client to take an HTTP answer; then it is cut off */
-    RP_CONN_LINGER_MS = 2000,       /* for the rest of a closing client's output to be written, and
-                                       again for the client to close its end; then it is cut off */
-    RP_CONN_BUSY_CONNECTIONS = 256, /* past --max-connections: answered with 503, or cut off */
-};
 
 struct rp_conns;
 

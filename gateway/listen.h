@@ -4,13 +4,8 @@
 #pragma once
 
 #include "common/address.h"
+#include "common/limits.h"
 #include "gateway/conn.h"
-
-enum {
-    RP_LISTEN_BACKLOG = 4096, /* connections the kernel keeps for us (bounded by somaxconn) */
-    RP_LISTEN_ACCEPTS_PER_TURN = 128, /* before connected clients get their turn */
-    RP_LISTEN_PAUSE_MS = 100,         /* without file descriptors */
-};
 
 struct rp_listen;
 

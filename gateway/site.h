@@ -5,12 +5,8 @@
  * Below: proto/http, proto/eio. Beside: conn.c, which reads the request and writes the answer. */
 #pragma once
 
+#include "common/limits.h"
 #include "proto/http.h"
-
-enum {
-    RP_SITE_FILE_BYTES_MAX = 4 << 20, /* one file of --client-dir; a larger one stops the start */
-    RP_SITE_HEAD_BYTES_MAX = 4096,    /* an answer without the part that the site owns */
-};
 
 struct rp_site;
 

@@ -11,14 +11,10 @@
  * sleep. */
 #pragma once
 
+#include "common/limits.h"
 #include "gateway/gateway.h"
 
 #include <event2/event.h>
-
-enum {
-    RP_UPLINK_MESSAGES_PER_TURN = 256,  /* taken before the clients get their turn */
-    RP_UPLINK_BYTES_PER_TURN = 4 << 20, /* the same, in bytes */
-};
 
 struct rp_uplink;
 

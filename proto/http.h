@@ -13,20 +13,7 @@
 #include "common/buf.h"
 #include "common/bytes.h"
 #include "common/error.h"
-
-/* limit: bytes of request line and headers; 431. Also what keeps parsing again from the start, as
- * more arrives, cheap. */
-#define RP_HTTP_HEAD_BYTES_MAX 16384
-/* limit: bytes of the request target; 414 */
-#define RP_HTTP_TARGET_BYTES_MAX 8192
-/* limit: bytes of the method, none in use is longer; 501 */
-#define RP_HTTP_METHOD_BYTES_MAX 32
-/* limit: header lines, which are in an array by value; 431 */
-#define RP_HTTP_HEADERS_MAX 64
-/* limit: bytes of chunk extensions in one body, which we skip; 400 */
-#define RP_HTTP_CHUNK_EXT_BYTES_MAX 4096
-/* limit: bytes of trailers, which we skip; 431 */
-#define RP_HTTP_TRAILER_BYTES_MAX 8192
+#include "common/limits.h"
 
 /* Why something was refused: static storage, never freed. */
 struct rp_http_problem {

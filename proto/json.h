@@ -15,10 +15,7 @@
 #include "common/buf.h"
 #include "common/bytes.h"
 #include "common/error.h"
-
-/* Arrays and objects inside one another, in levels. Enough for any real payload, and small enough
- * that no reader of a client overflows its stack on what we pass on. Deeper: RP_E_TOO_BIG. */
-enum { RP_JSON_DEPTH_MAX = 128 };
+#include "common/limits.h"
 
 /* The largest integer a JavaScript number holds without rounding, 2^53 - 1. Larger: not taken. */
 #define RP_JSON_INTEGER_MAX ((UINT64_C(1) << 53) - 1)

@@ -177,6 +177,12 @@ static enum rp_err skip_values(struct rp_op_reader *r, struct rp_bytes *in, uint
     return RP_OK;
 }
 
+/* A field's bytes. Where there are none, msgpack-c names no place: it is behind them all the same.
+ */
+static struct rp_bytes view(const char *data, size_t len, struct rp_bytes behind) {
+    return rp_bytes(len > 0 ? (const uint8_t *) data : behind.data, len);
+}
+
 static enum rp_err get_field(struct rp_op_reader *r, struct rp_bytes *in, const struct field *field,
                              struct rp_op *op) {
     char *at = (char *) op + field->offset;
@@ -188,9 +194,9 @@ static enum rp_err get_field(struct rp_op_reader *r, struct rp_bytes *in, const 
     if (field->kind == FIELD_U64 && from.type == MSGPACK_OBJECT_POSITIVE_INTEGER) {
         *(uint64_t *) (void *) at = from.via.u64;
     } else if (field->kind == FIELD_BYTES && from.type == MSGPACK_OBJECT_BIN) {
-        *(struct rp_bytes *) (void *) at = rp_bytes(from.via.bin.ptr, from.via.bin.size);
+        *(struct rp_bytes *) (void *) at = view(from.via.bin.ptr, from.via.bin.size, *in);
     } else if (field->kind == FIELD_BYTES && from.type == MSGPACK_OBJECT_STR) {
-        *(struct rp_bytes *) (void *) at = rp_bytes(from.via.str.ptr, from.via.str.size);
+        *(struct rp_bytes *) (void *) at = view(from.via.str.ptr, from.via.str.size, *in);
     } else {
         return RP_E_PROTOCOL;
     }

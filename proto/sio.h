@@ -23,12 +23,9 @@
 #include "common/buf.h"
 #include "common/bytes.h"
 #include "common/error.h"
+#include "common/limits.h"
 #include "proto/json.h"
 
-/* Binary attachments of one packet, all kept until the last one came; the reference's default. */
-enum { RP_SIO_ATTACHMENTS_MAX = 10 };
-/* Bytes of a namespace's name: it is a key in our tables and part of every packet of it. */
-enum { RP_SIO_NSP_BYTES_MAX = 255 };
 /* Ack ids: what a JavaScript client can count. */
 #define RP_SIO_ID_MAX RP_JSON_INTEGER_MAX
 
