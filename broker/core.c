@@ -375,6 +375,10 @@ bool rp_core_turn(struct rp_core *core, struct rp_now now) {
     return more;
 }
 
+bool rp_core_is_settled(const struct rp_core *core) {
+    return core->undecided == 0;
+}
+
 static bool take_stray(struct rp_core *core, uint64_t *ret_link_id, struct rp_buf *ret_message) {
     struct rp_list *first = rp_list_first(&core->strays);
     if (first == NULL) {

@@ -66,6 +66,8 @@ void rp_core_link_lost(struct rp_core *core, uint64_t link_id, struct rp_now now
 /* Takes outcomes from the engine, replays, expires, keeps links alive. True: there is more to do at
  * once. */
 bool rp_core_turn(struct rp_core *core, struct rp_now now);
+/* Whether everything that was appended is decided. */
+bool rp_core_is_settled(const struct rp_core *core);
 /* The next message to send; the caller frees ret_message->data with free(). False: none. */
 bool rp_core_take(struct rp_core *core, struct rp_now now, uint64_t *ret_link_id,
                   struct rp_buf *ret_message);

@@ -33,7 +33,6 @@ enum {
     MESSAGE_BYTES_MAX = 16 << 10,
     READERS = 2,
     STOP_MS_MAX = 4000,  /* the engine's outcomes are waited for, when stopping */
-    STOP_QUIET_MS = 250, /* none came for so long: that was all */
     LINGER_MS = 1000,    /* for the last answers to leave */
 };
 
@@ -152,7 +151,7 @@ struct broker {
     struct rp_report_links links_told;
 
     bool stopping;
-    uint64_t stop_since_ms, quiet_since_ms, committed;
+    uint64_t stop_since_ms;
 };
 
 static struct rp_now now(void) {
@@ -196,7 +195,7 @@ static void on_stop(evutil_socket_t signal_number, short what, void *ctx) {
     rp_log_info("stopping: no more is taken, what came is committed signal=%s",
                 signal_number == SIGINT ? "SIGINT" : "SIGTERM");
     b->stopping = b->report.stopping = true;
-    b->stop_since_ms = b->quiet_since_ms = rp_clock_mono_ms();
+    b->stop_since_ms = rp_clock_mono_ms();
     rp_hub_stop_listening(b->hub);
     for (size_t i = 0; i < 2; i++) {
         event_del(b->stop_events[i]); /* a second signal ends the process at once */
@@ -223,21 +222,13 @@ static bool turn(struct broker *b) {
     return more || (is_readable && !b->stopping && rp_core_wants_input(b->core));
 }
 
-/* Whether the engine has told of everything it was given, as far as can be seen. */
+/* Whether the engine has told of everything it was given, or has had time enough. */
 static bool is_drained(struct broker *b) {
-    uint64_t at = rp_clock_mono_ms();
-    if (b->committed != b->stats->committed) {
-        b->committed = b->stats->committed;
-        b->quiet_since_ms = at;
-    }
-    return at >= b->quiet_since_ms + STOP_QUIET_MS || at >= b->stop_since_ms + STOP_MS_MAX;
+    return rp_core_is_settled(b->core) || rp_clock_mono_ms() >= b->stop_since_ms + STOP_MS_MAX;
 }
 
 static void arm_timer(struct broker *b) {
     uint64_t at = rp_clock_mono_ms(), deadline = rp_core_deadline_ms(b->core);
-    if (b->stopping && deadline > at + STOP_QUIET_MS / 4) {
-        deadline = at + STOP_QUIET_MS / 4;
-    }
     uint64_t ms = deadline > at ? deadline - at : 0;
     struct timeval wait = {.tv_sec = (time_t) (ms / 1000),
                            .tv_usec = (suseconds_t) (ms % 1000 * 1000)};

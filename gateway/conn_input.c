@@ -92,7 +92,12 @@ void rp_conn_refuse_busy(struct conn *c, uint64_t now_ms) {
 
 /* The status as it stands in an answer's first line, "HTTP/1.1 200". */
 static int status_of(const struct rp_answer *content) {
-    return atoi((const char *) content->head.data + sizeof "HTTP/1.1");
+    int status = 0;
+    size_t digits = sizeof "HTTP/1.1";
+    for (size_t i = digits; i < digits + 3 && i < content->head.len; i++) {
+        status = status * 10 + (content->head.data[i] - '0');
+    }
+    return status;
 }
 
 static void open_client(struct conn *c, uint64_t now_ms) {
