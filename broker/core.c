@@ -230,36 +230,42 @@ static void operation(struct rp_core *core, struct rp_peer *peer, const struct r
     }
 }
 
+/* One operation; false: the link has no peer, nothing more of its message counts. */
+static bool dispatch(struct rp_core *core, uint64_t link_id, const struct rp_op *op) {
+    struct rp_peer *peer = rp_core_peer_of_link(core, link_id);
+    core->stats.operations++;
+    if (op->kind == RP_OP_HELLO) {
+        if (peer == NULL) {
+            rp_core_hello(core, link_id, &op->hello);
+        }
+    } else if (peer != NULL) {
+        operation(core, peer, op);
+    } else {
+        core->stats.stray_messages++; /* before HELLO, or after the link was given up */
+        return false;
+    }
+    return true;
+}
+
 enum rp_err rp_core_message(struct rp_core *core, uint64_t link_id, struct rp_bytes message,
                             struct rp_now now) {
     core->now = now;
     core->stats.messages++;
     size_t len = message.len;
-    while (message.len > 0) {
+    enum rp_err err = RP_OK;
+    while (message.len > 0 && err == RP_OK) {
         struct rp_op op;
-        enum rp_err err = rp_op_next(core->reader, &message, &op);
-        if (err != RP_OK) {
-            core->stats.malformed_messages++;
-            return err;
-        }
-        core->stats.operations++;
-        struct rp_peer *peer = rp_core_peer_of_link(core, link_id);
-        if (op.kind == RP_OP_HELLO) {
-            if (peer == NULL) {
-                rp_core_hello(core, link_id, &op.hello);
-            }
-        } else if (peer != NULL) {
-            operation(core, peer, &op);
-        } else {
-            core->stats.stray_messages++; /* before HELLO, or after the link was given up */
+        err = rp_op_next(core->reader, &message, &op);
+        if (err == RP_OK && !dispatch(core, link_id, &op)) {
             return RP_OK;
         }
     }
+    core->stats.malformed_messages += err != RP_OK;
     struct rp_peer *peer = rp_core_peer_of_link(core, link_id);
-    if (peer != NULL) {
+    if (peer != NULL) { /* dealt with, malformed or not: or else the other end's credit would leak */
         rp_link_received(&peer->link, len, now.mono_ms);
     }
-    return RP_OK;
+    return err;
 }
 
 void rp_core_link_lost(struct rp_core *core, uint64_t link_id, struct rp_now now) {

@@ -61,6 +61,10 @@ void rp_core_flush_backlog(struct rp_core *core) {
     core->backlog_from = 0;
 }
 
+static bool valid_name(struct rp_bytes name) {
+    return name.len > 0 && name.len <= RP_ROOM_BYTES_MAX;
+}
+
 /* ---- CONNECT ---- */
 
 /* What a returning client's offset says. Forms: <seq>-<tag> and <pos>.<seq>-<tag>, whose pos
@@ -161,7 +165,7 @@ static struct rp_session *returning_session(const struct rp_core *core,
 static void request_connect(struct rp_core *core, struct rp_peer *peer,
                             const struct rp_op_connect *op) {
     bool valid = op->pid_hash.len == RP_PID_HASH_LEN && op->sid.len > 0 &&
-                 op->sid.len <= RP_SID_BYTES_MAX && op->nsp.len <= RP_ROOM_BYTES_MAX &&
+                 op->sid.len <= RP_SID_BYTES_MAX && valid_name(op->nsp) &&
                  (op->resume_hash.len == 0 || op->resume_hash.len == RP_PID_HASH_LEN);
     if (!valid) {
         rp_core_put_failed(peer, op->num, "bad_args", "malformed CONNECT");
@@ -221,10 +225,6 @@ static void request_close(struct rp_core *core, struct rp_peer *peer,
                                      .session = session->id,
                                      .conn = session->conn};
     rp_core_append(core, &close);
-}
-
-static bool valid_name(struct rp_bytes name) {
-    return name.len > 0 && name.len <= RP_ROOM_BYTES_MAX;
 }
 
 static void request_join(struct rp_core *core, struct rp_peer *peer, const struct rp_op_join *op) {
@@ -299,6 +299,13 @@ static void request_leave(struct rp_core *core, struct rp_peer *peer,
     rp_core_append(core, &leave);
 }
 
+/* Arguments go into the middle of other JSON as they are; that they are JSON is for the gateway to
+ * see to. */
+static bool valid_args(struct rp_bytes args) {
+    return args.len >= 2 && args.len <= RP_PAYLOAD_BYTES_MAX && args.data[0] == '[' &&
+           args.data[args.len - 1] == ']';
+}
+
 static void request_publish(struct rp_core *core, struct rp_peer *peer,
                             const struct rp_op_publish *op) {
     struct rp_session *session = valid_session(core, peer, op->num, op->session, op->conn);
@@ -306,7 +313,7 @@ static void request_publish(struct rp_core *core, struct rp_peer *peer,
         return;
     }
     if (!valid_name(op->room) || op->name.len == 0 || op->name.len > RP_EVENT_BYTES_MAX ||
-        op->id.len > RP_ID_BYTES_MAX || op->args.len > RP_PAYLOAD_BYTES_MAX) {
+        op->id.len > RP_ID_BYTES_MAX || !valid_args(op->args)) {
         rp_core_put_failed(peer, op->num, "bad_args", "malformed PUBLISH");
         return;
     }

@@ -1,6 +1,6 @@
 -- broker/schema.sql — the log and its projections, version 1.
 --
--- One source of the schema: it is embedded in the broker and run once on a new file. docs/sqlite.md shows what to ask
+-- One source of the schema: it is embedded in the broker and run once on a new file. deploy/sqlite.md shows what to ask
 -- it. Tables are compact (NULL for empty and for 0); the views at the end are for people.
 
 -- What the log is: epoch, next_seq, first_seq, indexed_seq, segment_events, clean, boot_id, sync.
@@ -110,9 +110,10 @@ WHERE kind = 1 AND seq > (SELECT value FROM meta WHERE key = 'indexed_seq');
 CREATE VIEW members AS
 SELECT s.sid AS sid, m.room AS room,
        strftime('%Y-%m-%dT%H:%M:%fZ', m.ts / 1000.0, 'unixepoch') AS since,
-       m.from_seq AS from_seq, m.to_seq AS to_seq, s.nsp AS nsp
+       m.from_seq AS from_seq, s.gateway IS NOT NULL AS connected, s.nsp AS nsp
 FROM member m
-JOIN session s ON s.session = m.session;
+JOIN session s ON s.session = m.session
+WHERE m.to_seq IS NULL;
 
 CREATE VIEW sessions AS
 SELECT sid,

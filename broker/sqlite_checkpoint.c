@@ -4,18 +4,21 @@
  * A passive pass runs beside the writer and copies most. The WAL begins at its start again only if
  * nothing is left to copy and nobody reads it, and a busy writer always leaves something. So when
  * the WAL has grown past a bound the writer is asked to pause between two transactions while the
- * rest is copied: about two fsyncs, once in so many MB. If somebody reads an old state for long (a
- * sqlite3 shell within a transaction) the WAL has to grow; that is counted, and tried again only
- * when it has grown by the bound once more. */
+ * rest is copied: about two fsyncs, once in so many MB. A writer that is faster than the disk takes
+ * the copies waits for a pass once it has added as much as a pass may cost. So the WAL is bounded
+ * by about 150 MB.
+ *
+ * If somebody reads an old state for long (a sqlite3 shell within a transaction) the WAL has to
+ * grow; that is counted, and tried again when it has grown further. */
 #include "broker/sqlite_state.h"
 
 enum {
     CHECKPOINTER_CACHE_KIB = 256, /* copies from file to file */
     PASS_FRAMES = 2048,           /* 8 MB not copied: a passive pass */
     RESTART_FRAMES = 8192,        /* 32 MB: the writer pauses */
-    REST_FRAMES =
-        256, /* the most to be copied during the pause, if passes can bring it down to that */
-    PASSES_MAX = 4,
+    GROWTH_FRAMES = 8192,         /* the most the writer adds during one pass */
+    REST_FRAMES = 256, /* the most to be copied during the pause, if passes can bring it down */
+    PASSES_MAX = 2,
     PAUSE_BUSY_MS = 10, /* for readers that are in the WAL; pages are shorter */
 };
 
@@ -34,7 +37,7 @@ int rp_sqlite_checkpointer_init(struct rp_sqlite *s) {
 void rp_sqlite_checkpointer_enter(struct rp_sqlite *s) {
     struct rp_sqlite_checkpointer *c = &s->checkpointer;
     pthread_mutex_lock(&c->lock);
-    while (c->pause_wanted) {
+    while (c->pause_wanted || (c->passing && c->frames > c->pass_from + GROWTH_FRAMES)) {
         pthread_cond_wait(&c->pause, &c->lock);
     }
     c->writing = true;
@@ -88,9 +91,15 @@ static bool copy_most(struct rp_sqlite *s, uint64_t *ret_frames) {
     struct rp_sqlite_checkpointer *c = &s->checkpointer;
     bool complete = false;
     for (int i = 0; i < PASSES_MAX; i++) {
+        pthread_mutex_lock(&c->lock);
+        c->passing = true;
+        c->pass_from = c->frames;
+        pthread_mutex_unlock(&c->lock);
         struct pass pass = run_pass(s, SQLITE_CHECKPOINT_PASSIVE);
         complete = pass.rc == SQLITE_OK && pass.copied == pass.frames;
         pthread_mutex_lock(&c->lock);
+        c->passing = false;
+        pthread_cond_signal(&c->pause);
         /* what cannot be copied now is not tried again before as much has come on top of it */
         c->copied = pass.frames < c->frames ? pass.frames : c->frames;
         *ret_frames = c->frames;
@@ -141,7 +150,9 @@ void *rp_sqlite_checkpointer_main(void *engine) {
         } else if (frames >= restart_at) {
             bool restarted = complete && restart(s);
             rp_sqlite_count(&s->counters.wal_restarts_failed, restarted ? 0 : 1);
-            restart_at = restarted ? RESTART_FRAMES : frames + RESTART_FRAMES;
+            /* a vain pause costs the writer something, a vain pass does not */
+            uint64_t wait_frames = complete ? RESTART_FRAMES : PASS_FRAMES;
+            restart_at = restarted ? RESTART_FRAMES : frames + wait_frames;
         }
     }
     return NULL;

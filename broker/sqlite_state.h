@@ -176,11 +176,12 @@ struct rp_sqlite_checkpointer {
     pthread_t thread;
     sqlite3 *db;
     pthread_mutex_t lock;
-    pthread_cond_t wake;              /* the checkpointer waits here */
-    pthread_cond_t pause;             /* the writer waits here while its pause is wanted */
-    uint64_t frames;                  /* lock: in the WAL after the last commit */
-    uint64_t copied;                  /* lock: of them, those passes have dealt with; <= frames */
-    bool writing, pause_wanted, stop; /* lock */
+    pthread_cond_t wake;  /* the checkpointer waits here */
+    pthread_cond_t pause; /* the writer waits here while its pause is wanted */
+    uint64_t frames;      /* lock: in the WAL after the last commit */
+    uint64_t copied;      /* lock: of them, those passes have dealt with; <= frames */
+    uint64_t pass_from;   /* lock: frames when the pass under way began */
+    bool writing, passing, pause_wanted, stop; /* lock */
 };
 
 struct rp_sqlite_request {

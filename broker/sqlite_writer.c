@@ -14,7 +14,7 @@
 #include <time.h>
 
 enum {
-    FAILURES_MAX = 3,            /* input/output errors in a row after which the log is given up */
+    FAILURES_MAX = 3, /* input/output errors in a row after which the log is given up */
     CHORES_RETRY_MS = 1000,
 };
 
@@ -131,9 +131,9 @@ static bool roll_back(struct rp_sqlite *s, const struct rp_sqlite_pending *items
            rp_sqlite_exec(s->writer.db, "ROLLBACK") == SQLITE_OK;
 }
 
-/* A transaction that failed so, even in COMMIT, has left nothing: the commit's last page did not
- * get into the WAL. */
-static bool wants_space(int rc) {
+/* No room on the disk, or a person's lock. A transaction that failed so, even in COMMIT, has left
+ * nothing: its last page, which makes it count, did not get into the WAL. */
+static bool was_kept_out(int rc) {
     return (rc & 0xff) == SQLITE_FULL || (rc & 0xff) == SQLITE_BUSY;
 }
 
@@ -143,10 +143,10 @@ static bool wants_space(int rc) {
 static bool may_go_on(struct rp_sqlite_writer *w, int rc, enum stage stage) {
     int plain = rc & 0xff;
     if (plain == SQLITE_CORRUPT || plain == SQLITE_NOTADB ||
-        (stage == STAGE_COMMIT && !wants_space(rc))) {
+        (stage == STAGE_COMMIT && !was_kept_out(rc))) {
         return false;
     }
-    w->failures += wants_space(rc) ? 0 : 1;
+    w->failures += was_kept_out(rc) ? 0 : 1;
     return w->failures < FAILURES_MAX;
 }
 
@@ -191,7 +191,7 @@ static void write_group(struct rp_sqlite *s, const struct rp_sqlite_pending *ite
     bool sound = rc == SQLITE_OK || roll_back(s, items, n);
     if (rc != SQLITE_OK && chores) {
         w->chores.retry_at_ms = now_ms() + CHORES_RETRY_MS;
-        bool certain = stage == STAGE_CHORES || wants_space(rc);
+        bool certain = stage == STAGE_CHORES || was_kept_out(rc);
         if (sound && n > 0 && certain) { /* the records alone may fit */
             w->next_seq = first_seq;
             rc = transaction(s, items, n, false, &stage);
@@ -216,7 +216,8 @@ static size_t group_size(const struct rp_sqlite_pending *items, size_t n) {
     size_t bytes = 0, whole = 0;
     for (size_t i = 0; i < n; i++) {
         bytes += items[i].record->size;
-        if (whole > 0 && (i >= RP_ENGINE_TRANSACTION_RECORDS || bytes > RP_ENGINE_TRANSACTION_BYTES)) {
+        if (whole > 0 &&
+            (i >= RP_ENGINE_TRANSACTION_RECORDS || bytes > RP_ENGINE_TRANSACTION_BYTES)) {
             break;
         }
         whole = items[i].last ? i + 1 : whole;
@@ -270,7 +271,7 @@ static void obey_epoch(struct rp_sqlite *s, struct rp_sqlite_epoch_order *order)
         if (rc == SQLITE_OK) {
             w->next_seq = next_seq;
             rp_sqlite_indexer_notify(s, next_seq, false);
-        } else if (!wants_space(rc)) {
+        } else if (!was_kept_out(rc)) {
             give_up(s, rc); /* it may be in the file or not */
         }
     }
