@@ -561,10 +561,9 @@ static void test_views_answer_while_the_log_is_open(void **state) {
         {"SELECT args || event || time FROM messages_in_room WHERE room = 'lobby' AND seq = 5",
          "[{\"n\":1}]msg2023-11-14T22:13:20.125Z"},
         {"SELECT json_extract(args, '$[0].n') FROM messages WHERE seq = 5", "1"},
-        {"SELECT sid || ' ' || room || ' ' || since || ' ' || from_seq || ' ' || coalesce(to_seq, "
-         "'open') "
+        {"SELECT sid || ' ' || room || ' ' || since || ' ' || from_seq || ' ' || connected "
          "FROM members",
-         "sid-1 lobby 2023-11-14T22:13:21.000Z 2 open"},
+         "sid-1 lobby 2023-11-14T22:13:21.000Z 2 1"},
         {"SELECT sid || ' ' || state || ' ' || gateway || ' ' || opened || ' ' || coalesce(closed, "
          "'-') "
          "FROM sessions",
