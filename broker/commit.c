@@ -349,14 +349,28 @@ void rp_core_repeat_answer(struct rp_core *core, struct rp_peer *peer, const str
 }
 
 static bool has_credit(const struct rp_peer *peer, const struct rp_record *r) {
-    return rp_link_credit(&peer->link) >=
-           r->size + 64; /* 64: what an operation adds to the record's bytes */
+    enum { OPERATION_BYTES = 64 }; /* what an operation adds to its record's bytes */
+    return rp_link_may_put(&peer->link, r->size + OPERATION_BYTES);
 }
 
 /* ---- peers that are behind ---- */
 
+/* Gives the answers that had to wait until the link has passed their event. */
+static void put_late(struct rp_peer *peer, uint64_t pos) {
+    size_t kept = 0;
+    for (size_t i = 0; i < peer->late_count; i++) {
+        if (peer->late[i].seq <= pos) {
+            put_done(peer, peer->late[i].num, peer->late[i].seq, true);
+        } else {
+            peer->late[kept++] = peer->late[i];
+        }
+    }
+    peer->late_count = kept;
+}
+
 static void become_live(struct rp_core *core, struct rp_peer *peer) {
     peer->live = true;
+    put_late(peer, core->head);
     rp_core_linger_end(core, peer);
 }
 
@@ -381,6 +395,7 @@ void rp_core_pump(struct rp_core *core, struct rp_peer *peer) {
         }
         peer->pos = r->seq;
         emit(core, peer, r);
+        put_late(peer, r->seq);
     }
     become_live(core, peer);
 }
@@ -464,6 +479,13 @@ static void take_back(struct rp_core *core, const struct rp_record *r) {
     }
 }
 
+/* A duplicate's event is still to be put on this link: its answer must not come before it. */
+static void add_late(struct rp_peer *peer, uint64_t num, uint64_t seq) {
+    peer->late = rp_array_reserve(peer->late, peer->late_count, &peer->late_capacity,
+                                  sizeof(struct rp_late_done));
+    peer->late[peer->late_count++] = (struct rp_late_done){.num = num, .seq = seq};
+}
+
 /* DUPLICATE and REFUSED: nothing changed, only the asker cares. If its link is away it will ask
  * again. */
 static void undone(struct rp_core *core, const struct rp_engine_outcome *outcome) {
@@ -479,7 +501,11 @@ static void undone(struct rp_core *core, const struct rp_engine_outcome *outcome
     }
     if (outcome->kind == RP_ENGINE_DUPLICATE) {
         core->stats.publishes_duplicate++;
-        put_done(peer, r->f.num, outcome->seq, true);
+        if (peer->live || outcome->seq <= peer->pos) {
+            put_done(peer, r->f.num, outcome->seq, true);
+        } else {
+            add_late(peer, r->f.num, outcome->seq);
+        }
     } else {
         rp_core_put_failed(peer, r->f.num, "unavailable", rp_strerror(outcome->err));
     }
@@ -527,7 +553,7 @@ void rp_core_deliver_volatile(struct rp_core *core, const struct rp_session *sen
     for (size_t i = 0; room != NULL && i < room->interest_count; i++) {
         struct rp_peer *peer = room->interest[i].peer;
         if (peer->state == RP_PEER_UP && peer->live &&
-            rp_link_credit(&peer->link) > op->args.len + 1024) {
+            rp_link_may_put(&peer->link, op->args.len + 1024)) {
             rp_link_put(&peer->link, &deliver);
             core->stats.delivers++;
         } else {

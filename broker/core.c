@@ -71,6 +71,7 @@ static void order_closed(struct rp_core *core) {
 static struct rp_core *core_alloc(const struct rp_core_config *config, struct rp_engine *engine,
                                   struct rp_now now) {
     RP_ASSERT(config->link_credit_bytes > 0 && config->page_bytes > 0 && config->page_events > 0);
+    RP_ASSERT(config->intervals_max > 1);
     RP_ASSERT(config->page_bytes <= config->link_credit_bytes);
     struct rp_core *core = RP_NEW(struct rp_core);
     core->config = *config;
@@ -242,6 +243,7 @@ static bool dispatch(struct rp_core *core, uint64_t link_id, const struct rp_op 
         operation(core, peer, op);
     } else {
         core->stats.stray_messages++; /* before HELLO, or after the link was given up */
+        rp_core_refuse_stray(core, link_id);
         return false;
     }
     return true;
@@ -262,7 +264,8 @@ enum rp_err rp_core_message(struct rp_core *core, uint64_t link_id, struct rp_by
     }
     core->stats.malformed_messages += err != RP_OK;
     struct rp_peer *peer = rp_core_peer_of_link(core, link_id);
-    if (peer != NULL) { /* dealt with, malformed or not: or else the other end's credit would leak */
+    if (peer !=
+        NULL) { /* dealt with, malformed or not: or else the other end's credit would leak */
         rp_link_received(&peer->link, len, now.mono_ms);
     }
     return err;
@@ -393,6 +396,7 @@ static bool take_stray(struct rp_core *core, uint64_t *ret_link_id, struct rp_bu
     struct rp_stray *stray = RP_CONTAINER_OF(first, struct rp_stray, node);
     *ret_link_id = stray->link_id;
     *ret_message = stray->bytes;
+    core->strays_count--;
     rp_list_remove(first);
     free(stray);
     return true;

@@ -28,9 +28,11 @@ struct rp_core_config {
         gateway_timeout_ms; /* how long a gateway without a link keeps its sessions connected */
     uint64_t retain_events; /* newest records kept in the log; UINT64_MAX keeps all */
     size_t tail_records_max, tail_bytes_max;
-    size_t link_credit_bytes;    /* RP_LINK_CREDIT_BYTES but in tests; the gateways' must be the same */
+    size_t
+        link_credit_bytes; /* RP_LINK_CREDIT_BYTES but in tests; the gateways' must be the same */
     size_t page_bytes, page_events; /* RP_PAGE_BYTES, RP_PAGE_EVENTS but in tests */
-    struct rp_hash_key hash_key; /* random, so that clients cannot aim at hash buckets */
+    size_t intervals_max;           /* RP_SESSION_INTERVALS_MAX but in tests */
+    struct rp_hash_key hash_key;    /* random, so that clients cannot aim at hash buckets */
     void (*random)(void *ctx, void *out, size_t len); /* for a new epoch */
     void *random_ctx;
 };

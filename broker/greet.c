@@ -72,6 +72,7 @@ void rp_core_peer_release(struct rp_core *core, struct rp_peer *peer) {
     free(peer->known);
     free(peer->resent);
     free(peer->lingering);
+    free(peer->late);
     free(peer);
 }
 
@@ -85,6 +86,7 @@ void rp_core_peer_down(struct rp_core *core, struct rp_peer *peer) {
     peer->down_since_ms = core->now.mono_ms;
     rp_core_answers_drop(core, peer);
     rp_core_linger_end(core, peer);
+    peer->late_count = 0; /* what they answer will be asked again */
     struct rp_list *it, *tmp;
     RP_LIST_FOR(&peer->sessions, it, tmp) {
         rp_core_cursor_drop(core, RP_CONTAINER_OF(it, struct rp_session, peer_node));
@@ -102,6 +104,7 @@ static void put_stray(struct rp_core *core, uint64_t link_id, const struct rp_op
     enum rp_err err = rp_op_put(&stray->bytes, op);
     RP_ASSERT(err == RP_OK);
     rp_list_append(&core->strays, &stray->node);
+    core->strays_count++;
 }
 
 static void put_stray_reset(struct rp_core *core, uint64_t link_id, const char *why) {
@@ -146,6 +149,12 @@ static bool begin_epoch(struct rp_core *core, uint64_t above) {
         "gets the new epoch %s; all sessions are forgotten",
         (unsigned long long) above, epoch);
     return true;
+}
+
+void rp_core_refuse_stray(struct rp_core *core, uint64_t link_id) {
+    if (core->strays_count < RP_STRAYS_MAX) {
+        refuse(core, link_id, "relink", "the broker has given up this link");
+    }
 }
 
 static int compare_nums(const void *a, const void *b) {
@@ -278,7 +287,8 @@ void rp_core_session_listed(struct rp_core *core, struct rp_peer *peer,
     enum rp_op_ruling ruling = RP_OP_KEPT;
     if (session == NULL || session->ending) {
         ruling = RP_OP_UNKNOWN;
-    } else if (session->conn != op->conn || session->peer != peer || session->takeovers > 0) {
+    } else if (session->conn != op->conn || session->peer != peer || session->takeovers > 0 ||
+               session->floor_seq > peer->pos) { /* the last: rooms as of `seen` are forgotten */
         ruling = RP_OP_SUPERSEDED;
     }
     struct rp_op verdict = {.kind = RP_OP_VERDICT,

@@ -308,6 +308,7 @@ static bool make_core(struct broker *b, const struct options *o) {
                                     .link_credit_bytes = RP_LINK_CREDIT_BYTES,
                                     .page_bytes = RP_PAGE_BYTES,
                                     .page_events = RP_PAGE_EVENTS,
+                                    .intervals_max = RP_SESSION_INTERVALS_MAX,
                                     .random = random_bytes};
     rp_random_bytes(&config.hash_key, sizeof config.hash_key);
     enum rp_err err = rp_core_new(&config, b->engine, now(), &b->core);

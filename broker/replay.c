@@ -242,7 +242,7 @@ static bool send_merged(struct rp_core *core, struct rp_cursor *c, struct histor
     }
     while (count > 0) {
         struct rp_record *r = *heap[0].next;
-        if (page_is_full(core, c) || rp_link_credit(&c->session->peer->link) < r->size + 64) {
+        if (page_is_full(core, c) || !rp_link_may_put(&c->session->peer->link, r->size + 64)) {
             return false;
         }
         *at = r->seq;
@@ -418,6 +418,13 @@ static enum step step(struct rp_core *core, struct rp_cursor *c) {
     }
     if (c->session->peer->state != RP_PEER_UP) {
         return STEP_LATER;
+    }
+    if (c->pos < c->session->floor_seq) {
+        /* memberships it still needs have been forgotten meanwhile: the client comes back and is
+         * told so */
+        rp_core_evict(core, c->session, "left too many rooms to be recovered from here");
+        rp_core_cursor_drop(core, c->session);
+        return STEP_GONE;
     }
     if (page_is_full(core, c)) {
         end_page(core, c);

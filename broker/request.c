@@ -50,6 +50,9 @@ void rp_core_append(struct rp_core *core, const struct rp_record_fields *fields)
 }
 
 void rp_core_flush_backlog(struct rp_core *core) {
+    if (core->backlog_count == 0) {
+        return;
+    }
     while (core->backlog_count > 0) {
         if (core->engine->ops->append(core->engine, &core->backlog[core->backlog_from], 1) !=
             RP_OK) {
@@ -59,6 +62,11 @@ void rp_core_flush_backlog(struct rp_core *core) {
         core->backlog_count--;
     }
     core->backlog_from = 0;
+    /* Nobody was listened to meanwhile, so nobody was silent. */
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&core->peers, it, tmp) {
+        RP_CONTAINER_OF(it, struct rp_peer, node)->link.last_heard_ms = core->now.mono_ms;
+    }
 }
 
 static bool valid_name(struct rp_bytes name) {
@@ -171,6 +179,11 @@ static void request_connect(struct rp_core *core, struct rp_peer *peer,
         rp_core_put_failed(peer, op->num, "bad_args", "malformed CONNECT");
         return;
     }
+    if (core->sessions.by_id.count >= RP_SESSIONS_MAX) {
+        core->stats.requests_refused++;
+        rp_core_put_failed(peer, op->num, "unavailable", "too many sessions");
+        return;
+    }
     core->stats.connects++;
     struct rp_session *session = returning_session(core, op);
     uint64_t pos;
@@ -257,7 +270,8 @@ static void request_join(struct rp_core *core, struct rp_peer *peer, const struc
         put_done(peer, op->num, rp_core_peer_pos(core, peer));
         return;
     }
-    if (session->open_count + session->joining >= RP_SESSION_ROOMS_MAX) {
+    if (session->open_count + session->joining >= RP_SESSION_ROOMS_MAX ||
+        core->sessions.intervals_count >= RP_INTERVALS_MAX) {
         rp_core_put_failed(peer, op->num, "too_many_rooms", "the session is in too many rooms");
         return;
     }
@@ -292,7 +306,7 @@ static void request_leave(struct rp_core *core, struct rp_peer *peer,
         .num = op->num,
         .session = session->id,
         .conn = session->conn,
-        .aux = rp_session_forget_before(session, RP_SESSION_INTERVALS_MAX),
+        .aux = rp_session_forget_before(session, core->config.intervals_max),
         .nsp = rp_session_nsp(session),
         .room = op->room};
     session->leaving++;

@@ -8,10 +8,9 @@
 
 #include "broker/engine.h"
 #include "broker/room.h"
+#include "common/limits.h"
 
 struct rp_cursor;
-
-enum { RP_SID_BYTES_MAX = 24 };
 
 /* session was a member of room from from_seq to to_seq (0: still is) */
 struct rp_interval {

@@ -163,14 +163,16 @@ static int trim_rooms(struct rp_sqlite_writer *w, size_t rows) {
         rc = forget_first(w);
     }
     w->chores.trim_rooms_done_next = count < rows;
-    return rc;
+    /* From here on the log begins later, also for a broker that is killed in the middle of it: what
+     * is left of the older part has holes, and only room.trimmed_seq knows which. The rows go with
+     * this trim or the next one. */
+    return rc == SQLITE_OK ? rp_sqlite_writer_meta(w, "first_seq", w->chores.trim_seq + 1) : rc;
 }
 
 static int finish_trim(struct rp_sqlite_writer *w) {
     sqlite3_stmt *stmt = w->stmts[RP_SQLITE_W_TRIM_SEGMENTS];
     sqlite3_bind_int64(stmt, 1, (sqlite3_int64) w->chores.trim_segment);
-    int rc = rp_sqlite_run(stmt);
-    return rc == SQLITE_OK ? rp_sqlite_writer_meta(w, "first_seq", w->chores.trim_seq + 1) : rc;
+    return rp_sqlite_run(stmt);
 }
 
 static int trim_events(struct rp_sqlite_writer *w, size_t rows) {

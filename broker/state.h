@@ -41,6 +41,11 @@ struct rp_resent_join {
     uint64_t num, since, limit;
 };
 
+/* The answer of a duplicate whose event the link has not passed yet. */
+struct rp_late_done {
+    uint64_t num, seq;
+};
+
 /* One incarnation of a gateway. */
 struct rp_peer {
     struct rp_list node;                        /* in core->peers */
@@ -64,6 +69,8 @@ struct rp_peer {
     size_t resent_count, resent_capacity;
     uint64_t seen; /* of the last HELLO: answers of this very seq are repeated */
 
+    struct rp_late_done *late;
+    size_t late_count, late_capacity;
     struct rp_room **lingering; /* rooms whose interest goes when the peer is live: left at a seq it
                                    has yet to see */
     size_t lingering_count, lingering_capacity;
@@ -85,6 +92,7 @@ struct rp_core {
     uint64_t head;
     uint64_t first; /* oldest seq that may still be in the log */
     struct rp_list peers, strays;
+    size_t strays_count;
     struct rp_map by_incarnation, by_link; /* of peers */
     size_t peers_count;
     struct rp_op_reader *reader;     /* for messages */
@@ -120,6 +128,8 @@ void rp_core_hello(struct rp_core *core, uint64_t link_id, const struct rp_op_he
 void rp_core_session_listed(struct rp_core *core, struct rp_peer *peer,
                             const struct rp_op_session *op);
 void rp_core_resumed(struct rp_core *core, struct rp_peer *peer);
+/* Tells a link without a peer that it must begin anew. */
+void rp_core_refuse_stray(struct rp_core *core, uint64_t link_id);
 struct rp_peer *rp_core_peer_of_link(const struct rp_core *core, uint64_t link_id);
 struct rp_peer *rp_core_peer_of(const struct rp_core *core, uint64_t incarnation);
 struct rp_peer *rp_core_peer_add(struct rp_core *core, uint64_t incarnation);
@@ -189,8 +199,9 @@ void rp_core_page(struct rp_core *core, struct rp_engine_page *page);
 struct rp_cursor *rp_core_cursor_start(struct rp_core *core, struct rp_session *session,
                                        uint64_t pos);
 void rp_core_cursor_drop(struct rp_core *core, struct rp_session *session);
-/* The gateway should know that a join with since is done, and where its history ends, before anything else of it: after a lost
- * link it must not be done again, for the session may have left since. */
+/* The gateway should know that a join with since is done, and where its history ends, before
+ * anything else of it: after a lost link it must not be done again, for the session may have left
+ * since. */
 void rp_core_put_joined(struct rp_peer *peer, uint64_t num, uint64_t upto);
 /* Events of one room in (since, upto] come next, at most limit of the newest, then the answer to
  * num. */

@@ -5,10 +5,13 @@
 
 /* ---- names and arguments (a client that passes one gets an error in its ack) ---- */
 enum {
-    RP_ROOM_BYTES_MAX = 255,  /* a room's name; bad_room */
-    RP_EVENT_BYTES_MAX = 255, /* an event's name; bad_event */
-    RP_ID_BYTES_MAX = 128,    /* a publish id; bad_id */
-    RP_OFFSET_BYTES_MAX = 64, /* an offset string; a longer one is malformed */
+    RP_ROOM_BYTES_MAX = 255,             /* a room's name; bad_room */
+    RP_EVENT_BYTES_MAX = 255,            /* an event's name; bad_event */
+    RP_ID_BYTES_MAX = 128,               /* a publish id; bad_id */
+    RP_OFFSET_BYTES_MAX = 64,            /* an offset string; a longer one is malformed */
+    RP_SID_BYTES_MAX = 24,               /* a session's id; a longer one is refused */
+    RP_FAILURE_CODE_BYTES_MAX = 64,      /* of an answer that says no; the rest is cut off */
+    RP_FAILURE_MESSAGE_BYTES_MAX = 1024, /* the same, what it says to people */
 };
 
 /* ---- one session ---- */
@@ -65,7 +68,12 @@ enum {
     RP_QUEUES_BYTES_MAX = 1 << 30, /* unsent output of all clients of a gateway; the fuller, the
                                       less of it may be one client's: an eighth of what is left */
     RP_CLIENT_QUEUE_LOW_BYTES = 16 << 10, /* drained: the next page may come */
-    RP_CLIENT_STUCK_MS = 60000, /* a client that drains nothing for so long is closed (1013) */
+    RP_CLIENT_STUCK_MS = 60000, /* a client that takes none of its output for so long is closed
+                                   (1013); looked at with each ping */
+    RP_CLIENT_PAGE_MS = 300000, /* the same for one that has not taken a page of a replay */
+    RP_CLIENT_FRAME_BYTES =
+        64, /* what a queued frame counts beside its bytes: its blob and its place */
+    RP_CLOSE_RETRY_MS = 1000, /* until a session's end that the log refused is sent again */
 };
 
 /* ---- the broker ---- */
@@ -77,7 +85,11 @@ enum {
         8192,                    /* replayed to all sessions before live traffic gets its turn */
     RP_EXPIRIES_PER_TURN = 256,  /* sessions that end in one turn of the loop */
     RP_OUTCOMES_PER_TURN = 4096, /* commits taken from the engine in one turn of the loop */
-    RP_PEERS_MAX = 1024,         /* gateways; a further HELLO is refused */
+    RP_STRAYS_MAX = 64,        /* refusals of links without a gateway in one turn; more get none */
+    RP_SESSIONS_MAX = 2000000, /* open or recoverable; a further CONNECT waits (unavailable) */
+    RP_INTERVALS_MAX =
+        20000000,        /* memberships of all sessions, present and remembered; too_many_rooms */
+    RP_PEERS_MAX = 1024, /* gateways; a further HELLO is refused */
 };
 
 /* ---- HTTP requests (numbers as macros: they are part of the answers' texts) ---- */

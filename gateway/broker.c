@@ -8,6 +8,7 @@
 #include "proto/ws.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { RETRY_MS = 100 };
 
@@ -72,6 +73,8 @@ void rp_broker_close_session(struct rp_gateway *g, uint64_t session, uint64_t co
     rp_request_add(g, &op, &options);
 }
 
+static void send_close_retries(struct rp_gateway *g);
+
 void rp_broker_turn(struct rp_gateway *g) {
     if (g->link_state == RP_LINK_DOWN) {
         return;
@@ -80,6 +83,7 @@ void rp_broker_turn(struct rp_gateway *g) {
         rp_broker_link_down(g, "the broker is silent");
         return;
     }
+    send_close_retries(g);
     rp_request_send(g);
     if (g->link_state == RP_LINK_UP && rp_link_heartbeat_due(&g->link, g->now_ms)) {
         rp_link_put_heartbeat(&g->link, g->seen, rp_request_lowest(g));
@@ -155,15 +159,14 @@ static void note(struct rp_gateway *g, const char *what, struct rp_bytes text) {
 }
 
 static void got_refused(struct rp_gateway *g, const struct rp_op_refused *op) {
-    note(g, "the broker refuses this gateway", op->message);
     rp_broker_link_down(g, "refused");
+    note(g, "the broker refuses this gateway", op->message);
     g->retry_at_ms = g->now_ms + 10 * RETRY_MS;
 }
 
 /* The log has nothing to resume from: clients come back one by one, and this gateway begins anew.
  */
 static void got_reset(struct rp_gateway *g, const struct rp_op_reset *op) {
-    note(g, "the broker asks to begin anew", op->message);
     g->stats.resets++;
     struct rp_list *it, *tmp;
     RP_LIST_FOR(&g->clients, it, tmp) {
@@ -173,6 +176,7 @@ static void got_reset(struct rp_gateway *g, const struct rp_op_reset *op) {
         }
     }
     rp_broker_link_down(g, "reset");
+    note(g, "the broker asks to begin anew", op->message);
     RP_LIST_FOR(&g->requests, it, tmp) {
         rp_request_free(g, RP_CONTAINER_OF(it, struct rp_request, node));
     }
@@ -192,7 +196,10 @@ static void got_connected(struct rp_gateway *g, const struct rp_op_connected *op
     }
     struct rp_client *c = request->client;
     if (c == NULL) {
-        rp_broker_close_session(g, op->session, op->conn, false);
+        /* whoever asked is gone; of a new session nobody knows the pid */
+        rp_broker_close_session(g, op->session, op->conn, !op->recovered);
+    } else if (op->sid.len > RP_SID_BYTES_MAX) {
+        rp_client_close(g, c, 1013, "the session cannot be served now", false);
     } else {
         if (op->recovered && request->room.len == RP_ID_CHARS) {
             memcpy(c->pid, request->room.data, RP_ID_CHARS);
@@ -202,10 +209,41 @@ static void got_connected(struct rp_gateway *g, const struct rp_op_connected *op
     rp_request_free(g, request);
 }
 
+/* A session's end that could not be stored: the broker must hear of it again, or the session would
+ * stay for good. */
+static void retry_close(struct rp_gateway *g, const struct rp_request *request) {
+    struct rp_bytes in = request->encoded;
+    struct rp_op op;
+    enum rp_err err = rp_op_next(g->own_reader, &in, &op);
+    RP_ASSERT(err == RP_OK && op.kind == RP_OP_CLOSE);
+    struct rp_close_retry *retry = RP_NEW(struct rp_close_retry);
+    *retry = (struct rp_close_retry){.due_ms = g->now_ms + RP_CLOSE_RETRY_MS,
+                                     .session = op.close.session,
+                                     .conn = op.close.conn,
+                                     .ended = op.close.ended != 0};
+    rp_list_append(&g->close_retries, &retry->node);
+}
+
+static void send_close_retries(struct rp_gateway *g) {
+    struct rp_list *first;
+    while ((first = rp_list_first(&g->close_retries)) != NULL) {
+        struct rp_close_retry *retry = RP_CONTAINER_OF(first, struct rp_close_retry, node);
+        if (retry->due_ms > g->now_ms) {
+            return;
+        }
+        rp_list_remove(first);
+        rp_broker_close_session(g, retry->session, retry->conn, retry->ended);
+        free(retry);
+    }
+}
+
 static void got_failed(struct rp_gateway *g, const struct rp_op_failed *op) {
     struct rp_request *request = rp_request_find(g, op->num);
     if (request == NULL) {
         return;
+    }
+    if (request->kind == RP_OP_CLOSE && rp_bytes_eq_str(op->code, "unavailable")) {
+        retry_close(g, request);
     }
     struct rp_client *c = request->client;
     bool connecting = request->kind == RP_OP_CONNECT;
@@ -281,7 +319,7 @@ static void got_deliver(struct rp_gateway *g, const struct rp_op_deliver *op) {
         g->stats.deliveries++;
         rp_client_put(g, c, rp_blob_ref(frame));
         if (c->state == RP_CLIENT_LIVE &&
-            c->out_bytes > rp_client_queue_bound(g, g->config.queue_bytes)) {
+            rp_client_queue_cost(c) > rp_client_queue_bound(g, g->config.queue_bytes)) {
             rp_client_lag(g, c); /* it has this event, and gets the next from the log */
         }
     }
@@ -366,6 +404,7 @@ static void got_page(struct rp_gateway *g, const struct rp_op_page *op) {
         return;
     }
     c->page = op->page;
+    c->page_since_ms = g->now_ms;
     if (c->out_bytes <= g->config.queue_low_bytes) {
         rp_client_page_done(g, c);
     }
@@ -458,15 +497,15 @@ enum rp_err rp_gateway_uplink_message(struct rp_gateway *g, struct rp_bytes mess
                                       uint64_t now_ms) {
     g->now_ms = now_ms;
     size_t len = message.len;
-    while (message.len > 0 && g->link_state != RP_LINK_DOWN) {
+    enum rp_err err = RP_OK;
+    while (message.len > 0 && err == RP_OK && g->link_state != RP_LINK_DOWN) {
         struct rp_op op;
-        enum rp_err err = rp_op_next(g->reader, &message, &op);
-        if (err != RP_OK) {
-            g->stats.malformed_messages++;
-            return err;
+        err = rp_op_next(g->reader, &message, &op);
+        if (err == RP_OK) {
+            operation(g, &op);
         }
-        operation(g, &op);
     }
-    rp_link_received(&g->link, len, now_ms);
-    return RP_OK;
+    g->stats.malformed_messages += err != RP_OK;
+    rp_link_received(&g->link, len, now_ms); /* malformed or not: else credit would leak */
+    return err;
 }

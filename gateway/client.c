@@ -30,10 +30,14 @@ static void drop_output(struct rp_gateway *g, struct rp_client *c) {
     for (size_t i = 0; i < c->out_count; i++) {
         rp_blob_unref(c->out[c->out_from + i]);
     }
-    g->stats.queued_bytes -= c->out_bytes;
+    g->stats.queued_bytes -= rp_client_queue_cost(c);
     free(c->out);
     c->out = NULL;
     c->out_from = c->out_count = c->out_capacity = c->out_sent = c->out_bytes = 0;
+}
+
+size_t rp_client_queue_cost(const struct rp_client *c) {
+    return c->out_bytes + c->out_count * RP_CLIENT_FRAME_BYTES;
 }
 
 size_t rp_client_queue_bound(const struct rp_gateway *g, size_t max) {
@@ -49,15 +53,19 @@ void rp_client_put(struct rp_gateway *g, struct rp_client *c, struct rp_blob *fr
     }
     c->out =
         rp_array_reserve(c->out, c->out_from + c->out_count, &c->out_capacity, sizeof(*c->out));
+    if (c->out_count == 0) {
+        c->drained_ms = g->now_ms;
+    }
     c->out[c->out_from + c->out_count++] = frame;
     c->out_bytes += frame->len;
-    g->stats.queued_bytes += frame->len;
+    g->stats.queued_bytes += frame->len + RP_CLIENT_FRAME_BYTES;
     g->stats.packets_out++;
     g->stats.bytes_out += frame->len;
     rp_client_mark_dirty(g, c);
     size_t bound = rp_client_queue_bound(g, RP_CLIENT_QUEUE_BYTES_MAX);
     size_t least = RP_PAGE_BYTES + 2 * g->config.max_payload; /* a page and an answer must fit */
-    if (c->out_bytes > (bound > least ? bound : least) && c->state != RP_CLIENT_CLOSING) {
+    if (rp_client_queue_cost(c) > (bound > least ? bound : least) &&
+        c->state != RP_CLIENT_CLOSING) {
         g->stats.overflowed++;
         rp_client_close(g, c, 1013, "too slow: the limit of unsent output is reached", true);
     }
@@ -96,11 +104,13 @@ void rp_gateway_sent(struct rp_gateway *g, struct rp_client *c, size_t bytes, ui
     c->out_bytes -= bytes;
     g->stats.queued_bytes -= bytes;
     c->progress = c->progress || bytes > 0;
+    c->drained_ms = bytes > 0 ? now_ms : c->drained_ms;
     bytes += c->out_sent;
     while (c->out_count > 0 && bytes >= c->out[c->out_from]->len) {
         bytes -= c->out[c->out_from]->len;
         rp_blob_unref(c->out[c->out_from++]);
         c->out_count--;
+        g->stats.queued_bytes -= RP_CLIENT_FRAME_BYTES;
     }
     c->out_sent = bytes;
     if (c->out_count == 0) {
@@ -205,6 +215,7 @@ struct rp_client *rp_gateway_open(struct rp_gateway *g, void *shell, uint64_t no
     g->stats.clients++;
     await_connect(g, c);
     await_ping(g, c);
+    rp_client_update_pause(g, c);
     char sid[RP_ID_CHARS];
     rp_gateway_random_id(g, sid, sizeof sid);
     struct rp_eio_open open = {.sid = rp_bytes(sid, sizeof sid),
@@ -295,10 +306,12 @@ bool rp_client_wants_read(const struct rp_client *c) {
 static bool is_over_bound(const struct rp_gateway *g, const struct rp_client *c) {
     size_t total = g->requests_bytes;
     size_t left = total < RP_LINK_REQUESTS_BYTES_MAX ? RP_LINK_REQUESTS_BYTES_MAX - total : 0;
+    if (g->requests_full) {
+        return c->state != RP_CLIENT_CLOSING;
+    }
     return c->requests_count > 0 &&
            (c->requests_count >= RP_CLIENT_REQUESTS_MAX || c->requests_bytes > left / 4 ||
-            c->requests_bytes >= RP_CLIENT_REQUESTS_BYTES_MAX ||
-            g->requests_count >= RP_LINK_REQUESTS_MAX);
+            c->requests_bytes >= RP_CLIENT_REQUESTS_BYTES_MAX);
 }
 
 void rp_client_update_pause(struct rp_gateway *g, struct rp_client *c) {
@@ -541,14 +554,34 @@ static struct rp_client *due(struct rp_list *list, uint64_t now_ms) {
     return c != NULL && c->beat_deadline_ms <= now_ms ? c : NULL;
 }
 
+/* A client that answers pings and takes nothing holds memory, and old events in the log. */
+static bool is_stuck(const struct rp_gateway *g, const struct rp_client *c) {
+    bool nothing_taken = c->out_bytes > 0 && g->now_ms >= c->drained_ms + RP_CLIENT_STUCK_MS;
+    bool page_waits = c->page > 0 && g->now_ms >= c->page_since_ms + RP_CLIENT_PAGE_MS;
+    return nothing_taken || page_waits;
+}
+
+static void close_stuck(struct rp_gateway *g, struct rp_client *c) {
+    g->stats.overflowed++;
+    rp_client_close(g, c, 1013, "too slow: output is not taken", true);
+}
+
 void rp_client_heartbeats(struct rp_gateway *g) {
     struct rp_client *c;
     while ((c = due(&g->pings, g->now_ms)) != NULL) {
+        if (is_stuck(g, c)) {
+            close_stuck(g, c);
+            continue;
+        }
         c->progress = false;
         await_pong(g, c);
         rp_client_put_text(g, c, RP_BYTES_LIT("2"));
     }
     while ((c = due(&g->pongs, g->now_ms)) != NULL) {
+        if (is_stuck(g, c)) {
+            close_stuck(g, c);
+            continue;
+        }
         bool taking_output = c->progress && c->out_bytes > 0;
         if (!rp_client_wants_read(c) || taking_output) {
             c->progress = false;

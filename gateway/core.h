@@ -47,6 +47,7 @@ struct rp_client {
     void *shell;
     uint64_t session, conn;
     uint64_t pos;
+    uint64_t drained_ms, page_since_ms; /* when output was taken last; when the page came */
     uint64_t page; /* the page to be acknowledged when the output has drained; 0: none */
     uint64_t beat_deadline_ms, connect_deadline_ms;
     struct rp_fanout_rooms rooms;
@@ -74,11 +75,18 @@ struct rp_request {
     bool has_ack, has_id;
     uint64_t ack_id;
     uint64_t progress; /* of a join's history: the newest seq that has arrived */
-    uint64_t upto;     /* of a join: it is done, and its history ends here; 0: not known to be done */
+    uint64_t upto; /* of a join: it is done, and its history ends here; 0: not known to be done */
     uint64_t replayed, oldest;
-    bool truncated; /* what of its history has arrived began later than asked for */
+    bool truncated;                /* what of its history has arrived began later than asked for */
     struct rp_bytes room, encoded; /* in data */
     uint8_t data[];
+};
+
+/* A session's end that the log refused, to be sent again. */
+struct rp_close_retry {
+    struct rp_list node; /* in gateway->close_retries */
+    uint64_t due_ms, session, conn;
+    bool ended;
 };
 
 enum rp_link_state { RP_LINK_DOWN, RP_LINK_OPENING, RP_LINK_UP };
@@ -96,7 +104,9 @@ struct rp_gateway {
     enum rp_link_state link_state;
     bool link_close; /* the shell has a socket to close */
     struct rp_link link;
-    struct rp_op_reader *reader;
+    struct rp_op_reader *reader;     /* for messages */
+    struct rp_op_reader *own_reader; /* for requests that are read again */
+    struct rp_list close_retries;
     uint64_t incarnation, seen, retry_at_ms;
     char epoch[RP_EPOCH_CHARS_MAX];
     size_t epoch_len; /* 0: not known yet */
@@ -106,6 +116,7 @@ struct rp_gateway {
     struct rp_map by_num;
     uint64_t next_num;
     size_t requests_count, requests_bytes;
+    bool requests_full; /* no client is read until there is room again */
 
     bool draining;
     uint64_t drain_until_ms, drain_next_ms;
@@ -117,7 +128,9 @@ struct rp_gateway {
 /* ---- client.c ---- */
 /* Queues a frame for the client. Takes the reference. */
 void rp_client_put(struct rp_gateway *g, struct rp_client *c, struct rp_blob *frame);
-/* How much unsent output one client may have now, at most max. */
+/* What a client's unsent output takes. */
+size_t rp_client_queue_cost(const struct rp_client *c);
+/* How much of it one client may have now, at most max. */
 size_t rp_client_queue_bound(const struct rp_gateway *g, size_t max);
 /* Queues one Engine.IO packet. */
 void rp_client_put_text(struct rp_gateway *g, struct rp_client *c, struct rp_bytes text);
@@ -169,6 +182,9 @@ void rp_request_send(struct rp_gateway *g);
 void rp_request_resend(struct rp_gateway *g);
 /* The link is lost: volatile publishes fail, the rest will be sent again. */
 void rp_request_link_lost(struct rp_gateway *g);
+/* Notes whether all clients together have too many unanswered requests; if so none is read for a
+ * while. */
+void rp_request_update_full(struct rp_gateway *g);
 uint64_t rp_request_lowest(const struct rp_gateway *g);
 
 /* ---- broker.c ---- */

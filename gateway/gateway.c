@@ -14,6 +14,7 @@ struct rp_gateway *rp_gateway_new(const struct rp_gateway_config *config, uint64
     rp_list_init(&g->pongs);
     rp_list_init(&g->connects);
     rp_list_init(&g->requests);
+    rp_list_init(&g->close_retries);
     g->unsent = &g->requests;
     g->next_num = 1;
     rp_fanout_init(&g->fanout, config->hash_key);
@@ -21,6 +22,7 @@ struct rp_gateway *rp_gateway_new(const struct rp_gateway_config *config, uint64
     rp_buf_init(&g->names, 2 * RP_PAYLOAD_BYTES_MAX + 16);
     rp_link_init(&g->link, g->config.link_credit_bytes, now_ms);
     g->reader = rp_op_reader_new();
+    g->own_reader = rp_op_reader_new();
     config->random(config->random_ctx, &g->incarnation, sizeof g->incarnation);
     g->incarnation |= 1; /* never 0 */
     return g;
@@ -37,11 +39,16 @@ struct rp_gateway *rp_gateway_free(struct rp_gateway *g) {
     while ((first = rp_list_first(&g->requests)) != NULL) {
         rp_request_free(g, RP_CONTAINER_OF(first, struct rp_request, node));
     }
+    while ((first = rp_list_first(&g->close_retries)) != NULL) {
+        rp_list_remove(first);
+        free(RP_CONTAINER_OF(first, struct rp_close_retry, node));
+    }
     rp_fanout_done(&g->fanout);
     rp_map_done(&g->by_conn);
     rp_map_done(&g->by_num);
     rp_link_done(&g->link);
     rp_op_reader_free(g->reader);
+    rp_op_reader_free(g->own_reader);
     rp_buf_done(&g->scratch);
     rp_buf_done(&g->names);
     free(g);
@@ -104,7 +111,8 @@ static void drain(struct rp_gateway *g) {
 }
 
 bool rp_gateway_is_drained(const struct rp_gateway *g) {
-    return g->draining && g->stats.clients == 0 && g->requests_count == 0;
+    return g->draining && g->stats.clients == 0 && g->requests_count == 0 &&
+           rp_list_is_empty(&g->close_retries);
 }
 
 /* ---- time ---- */
@@ -113,6 +121,7 @@ void rp_gateway_turn(struct rp_gateway *g, uint64_t now_ms) {
     g->now_ms = now_ms;
     rp_client_heartbeats(g);
     drain(g);
+    rp_request_update_full(g);
     struct rp_list *it, *tmp;
     RP_LIST_FOR(&g->paused, it, tmp) {
         rp_client_update_pause(g, RP_CONTAINER_OF(it, struct rp_client, paused_node));

@@ -4,6 +4,23 @@
 
 #include <stdlib.h>
 
+/* Full at the bounds, and until a quarter is free again. */
+void rp_request_update_full(struct rp_gateway *g) {
+    bool over = g->requests_bytes >= RP_LINK_REQUESTS_BYTES_MAX ||
+                g->requests_count >= RP_LINK_REQUESTS_MAX;
+    bool roomy = g->requests_bytes < RP_LINK_REQUESTS_BYTES_MAX / 4 * 3 &&
+                 g->requests_count < RP_LINK_REQUESTS_MAX / 4 * 3;
+    if (over && !g->requests_full) {
+        g->requests_full = true;
+        struct rp_list *it, *tmp;
+        RP_LIST_FOR(&g->clients, it, tmp) {
+            rp_client_update_pause(g, RP_CONTAINER_OF(it, struct rp_client, node));
+        }
+    } else if (roomy) {
+        g->requests_full = false;
+    }
+}
+
 struct rp_request *rp_request_find(const struct rp_gateway *g, uint64_t num) {
     uint64_t hash = rp_hash_u64(num);
     for (struct rp_map_node *n = rp_map_first(&g->by_num, hash); n; n = rp_map_next(n, hash)) {
@@ -50,6 +67,7 @@ void rp_request_add(struct rp_gateway *g, struct rp_op *op,
         r->client->requests_bytes += r->encoded.len;
         rp_client_update_pause(g, r->client);
     }
+    rp_request_update_full(g);
 }
 
 void rp_request_free(struct rp_gateway *g, struct rp_request *r) {
@@ -76,7 +94,7 @@ void rp_request_send(struct rp_gateway *g) {
     }
     while (g->unsent != &g->requests) {
         struct rp_request *r = RP_CONTAINER_OF(g->unsent, struct rp_request, node);
-        if (rp_link_credit(&g->link) < r->encoded.len) {
+        if (!rp_link_may_put(&g->link, r->encoded.len)) {
             return;
         }
         rp_link_put_bytes(&g->link, r->encoded);

@@ -29,16 +29,28 @@ static struct fault fault(const char *code, const char *message) {
 /* ---- acks ---- */
 
 static void must(enum rp_err err) {
-    RP_ASSERT(err == RP_OK); /* scratch holds any message of the broker and more */
+    RP_ASSERT(err == RP_OK); /* scratch holds any message of the broker; what is escaped is short */
 }
 
 static void give_ack(struct rp_gateway *g, struct rp_client *c, uint64_t ack_id,
                      struct rp_bytes json, uint64_t seq) {
+    enum { AROUND = 64 }; /* bytes of an ack beside what it says */
     struct rp_buf packet;
-    rp_buf_init(&packet, RP_LINK_MESSAGE_BYTES_MAX);
+    rp_buf_init(&packet, RP_LINK_MESSAGE_BYTES_MAX + AROUND);
     must(rp_sio_put_ack(&packet, RP_BYTES_LIT("/"), ack_id, json));
     rp_client_answer(g, c, rp_ws_frame(RP_WS_TEXT, rp_buf_bytes(&packet)), seq);
     rp_buf_done(&packet);
+}
+
+/* The text, or what of it fits, up to a character's end. */
+static struct rp_bytes clip(struct rp_bytes text, size_t bytes_max) {
+    if (text.len > bytes_max) {
+        text.len = bytes_max;
+        while (text.len > 0 && (text.data[text.len] & 0xC0) == 0x80) {
+            text.len--;
+        }
+    }
+    return text;
 }
 
 static struct rp_bytes render_error(struct rp_gateway *g, struct rp_bytes code,
@@ -46,9 +58,9 @@ static struct rp_bytes render_error(struct rp_gateway *g, struct rp_bytes code,
     struct rp_buf *out = &g->scratch;
     rp_buf_clear(out);
     must(rp_buf_put_str(out, "{\"ok\":false,\"error\":{\"code\":"));
-    must(rp_json_put_string(out, code));
+    must(rp_json_put_string(out, clip(code, RP_FAILURE_CODE_BYTES_MAX)));
     must(rp_buf_put_str(out, ",\"message\":"));
-    must(rp_json_put_string(out, message));
+    must(rp_json_put_string(out, clip(message, RP_FAILURE_MESSAGE_BYTES_MAX)));
     must(rp_buf_put_str(out, "}}"));
     return rp_buf_bytes(out);
 }
@@ -75,6 +87,9 @@ void rp_roomevent_done(struct rp_gateway *g, struct rp_request *request,
                        const struct rp_op_done *op) {
     if (request->client == NULL || !request->has_ack) {
         return;
+    }
+    if (request->upto > 0 && request->client->pos < op->seq) {
+        request->client->pos = op->seq; /* a history's answer comes in line with the replay */
     }
     struct rp_buf *out = &g->scratch;
     rp_buf_clear(out);

@@ -10,7 +10,8 @@ struct message {
 };
 
 void rp_link_init(struct rp_link *l, size_t credit_bytes, uint64_t now_ms) {
-    *l = (struct rp_link){.credit_bytes = credit_bytes, .last_heard_ms = now_ms, .last_sent_ms = now_ms};
+    *l = (struct rp_link){
+        .credit_bytes = credit_bytes, .last_heard_ms = now_ms, .last_sent_ms = now_ms};
     rp_buf_init(&l->batch, RP_LINK_MESSAGE_BYTES_MAX);
     rp_list_init(&l->messages);
 }
@@ -59,6 +60,10 @@ void rp_link_put_bytes(struct rp_link *l, struct rp_bytes encoded) {
 size_t rp_link_credit(const struct rp_link *l) {
     uint64_t under_way = l->sent_bytes - l->peer_consumed;
     return under_way < l->credit_bytes ? (size_t) (l->credit_bytes - under_way) : 0;
+}
+
+bool rp_link_may_put(const struct rp_link *l, size_t len) {
+    return rp_link_credit(l) >= len || l->sent_bytes - l->peer_consumed < l->credit_bytes / 4;
 }
 
 bool rp_link_take(struct rp_link *l, uint64_t now_ms, struct rp_buf *ret_message) {

@@ -15,7 +15,7 @@
 #include "proto/op.h"
 
 struct rp_link {
-    size_t credit_bytes; /* both ends agree on it */
+    size_t credit_bytes;     /* both ends agree on it */
     struct rp_buf batch;     /* operations of the message being gathered */
     struct rp_list messages; /* whole messages before it */
     size_t queued_bytes;     /* in messages and batch */
@@ -37,6 +37,10 @@ void rp_link_put_bytes(struct rp_link *l, struct rp_bytes encoded);
 
 /* Bytes that may still be sent before the other end has dealt with more. */
 size_t rp_link_credit(const struct rp_link *l);
+
+/* Whether len bytes may be put. What is larger than the whole credit may when little
+ * else is under way: it must pass some time. */
+bool rp_link_may_put(const struct rp_link *l, size_t len);
 
 /* Gives the next message to send: the caller owns ret_message->data and frees it with free().
  * False: nothing to send. */

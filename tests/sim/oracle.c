@@ -103,6 +103,22 @@ static const char *check_publish(const struct world *w, unsigned client, const s
     return complaint;
 }
 
+/* A publisher's own copy comes before its ack. */
+static const char *check_copy_first(unsigned client, const struct stock *s,
+                                    const struct answered *a) {
+    const struct life *life = &s->lives[a->life];
+    for (size_t i = a->events_before; i < life->events_count && !a->ask.is_volatile; i++) {
+        const struct seen_event *event = &life->events[i];
+        if (event->seq == a->seq && !event->is_volatile && !event->is_history) {
+            snprintf(complaint, sizeof complaint,
+                     "client %u: the ack of seq %llu came before its event", client,
+                     (unsigned long long) a->seq);
+            return complaint;
+        }
+    }
+    return NULL;
+}
+
 /* The events a join's history should hold: those of (since, join], at most limit of the newest. */
 static const char *check_history(const struct world *w, unsigned client, const struct stock *s,
                                  const struct answered *a) {
@@ -212,7 +228,7 @@ static const char *check_client(const struct world *w, unsigned index) {
         wrong = complaint;
     }
     if (wrong == NULL && s->not_recovered > w->clients[index].farewells &&
-        !(w->faults & FAULT_TRIM)) {
+        !(w->faults & FAULT_UNRECOVERED)) {
         wrong = "a session was not recovered though nothing was trimmed or expired";
     }
     for (size_t i = 0; i < s->lives_count && wrong == NULL; i++) {
@@ -222,15 +238,36 @@ static const char *check_client(const struct world *w, unsigned index) {
         const struct answered *a = &s->answers[i];
         if (a->ask.kind == ASK_PUBLISH) {
             wrong = check_publish(w, index, a);
-        } else if (a->ask.kind == ASK_JOIN_SINCE && !(w->faults & FAULT_TRIM)) {
+        }
+        if (wrong == NULL && (a->ask.kind == ASK_PUBLISH || a->ask.kind == ASK_PUBLISH_ID)) {
+            wrong = check_copy_first(index, s, a);
+        }
+        if (wrong == NULL && a->ask.kind == ASK_JOIN_SINCE && !(w->faults & FAULT_TRIM)) {
             wrong = check_history(w, index, s, a);
         }
     }
     return wrong;
 }
 
+/* At rest the broker believes in exactly the connections that gateways have. */
+static const char *check_connections(const struct world *w) {
+    uint64_t at_gateways = 0, at_broker = rp_core_stats(w->core)->connected;
+    for (size_t i = 0; i < GATEWAYS; i++) {
+        at_gateways +=
+            w->gateways[i].core != NULL ? rp_gateway_stats(w->gateways[i].core)->sessions : 0;
+    }
+    if (at_gateways != at_broker) {
+        snprintf(complaint, sizeof complaint,
+                 "the broker has %llu connected sessions, the gateways %llu",
+                 (unsigned long long) at_broker, (unsigned long long) at_gateways);
+        return complaint;
+    }
+    return NULL;
+}
+
 const char *oracle_check(const struct world *w) {
     const char *wrong = check_log(w);
+    wrong = wrong == NULL ? check_connections(w) : wrong;
     for (unsigned i = 0; i < CLIENTS && wrong == NULL; i++) {
         wrong = check_client(w, i);
     }

@@ -33,7 +33,7 @@ static const char *run(uint64_t seed, unsigned faults, unsigned steps, struct to
     for (unsigned i = 0; i < steps; i++) {
         world_step(&w);
     }
-    w.faults &= FAULT_TRIM;
+    w.faults &= FAULT_UNRECOVERED;
     w.acting = false;
     for (uint64_t until = w.now_ms + 40000; w.now_ms < until;) {
         world_step(&w);
@@ -54,9 +54,10 @@ static unsigned mixture(uint64_t seed) {
         FAULT_TAKEOVER,
         FAULT_STALL | FAULT_CUT,
         FAULT_CUT | FAULT_RESTART,
-        FAULT_ALL & ~(unsigned) FAULT_TRIM,
-        FAULT_ALL & ~(unsigned) (FAULT_TRIM | FAULT_REFUSE),
+        FAULT_ALL & ~(unsigned) FAULT_UNRECOVERED,
+        FAULT_ALL & ~(unsigned) (FAULT_UNRECOVERED | FAULT_REFUSE),
         FAULT_TRIM | FAULT_CUT | FAULT_STALL,
+        FAULT_FORGET | FAULT_CUT | FAULT_RESTART,
     };
     return mixtures[seed % (sizeof mixtures / sizeof mixtures[0])];
 }

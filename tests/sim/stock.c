@@ -146,7 +146,8 @@ static void keep_answer(struct stock *s, struct ask ask, struct rp_bytes ack) {
                          .seq = number(field(ack, "seq")),
                          .replayed = number(field(ack, "replayed")),
                          .truncated = rp_bytes_eq_str(field(ack, "truncated"), "true"),
-                         .life = s->lives_count - 1};
+                         .life = s->lives_count - 1,
+                         .events_before = s->lives[s->lives_count - 1].events_count};
     if (ask.kind == ASK_JOIN_SINCE) {
         a.history_count = s->history_count;
         a.history = rp_alloc(s->history_count * sizeof(uint64_t));

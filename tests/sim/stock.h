@@ -22,7 +22,7 @@ struct life {
     size_t events_count, events_capacity;
 };
 
-enum ask_kind { ASK_PUBLISH, ASK_JOIN, ASK_JOIN_SINCE, ASK_LEAVE, ASK_OTHER };
+enum ask_kind { ASK_PUBLISH, ASK_PUBLISH_ID, ASK_JOIN, ASK_JOIN_SINCE, ASK_LEAVE, ASK_OTHER };
 
 /* An emit with an ack callback. */
 struct ask {
@@ -39,8 +39,9 @@ struct answered {
     struct ask ask;
     uint64_t seq, replayed;
     bool truncated;
-    size_t life;       /* index of the life it was given in */
-    uint64_t *history; /* JOIN_SINCE: the seqs replayed for it */
+    size_t life;          /* index of the life it was given in */
+    size_t events_before; /* how many events that life had seen when the ack came */
+    uint64_t *history;    /* JOIN_SINCE: the seqs replayed for it */
     size_t history_count;
 };
 

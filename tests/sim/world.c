@@ -88,6 +88,7 @@ static void broker_start(struct world *w) {
                                     .link_credit_bytes = 6000,
                                     .page_bytes = 1500,
                                     .page_events = 8,
+                                    .intervals_max = w->faults & FAULT_FORGET ? 6 : 4000,
                                     .hash_key = {1, 2},
                                     .random = world_random,
                                     .random_ctx = w};
@@ -354,9 +355,24 @@ static void act_publish(struct world *w, struct client *client, unsigned room) {
     }
 }
 
+/* An event that is larger than the whole credit of a link. */
+static void act_publish_big(struct world *w, struct client *client, unsigned room) {
+    struct ask ask = {.kind = ASK_PUBLISH, .room = room, .payload = w->next_payload++};
+    uint64_t id;
+    if (!stock_ask(&client->stock, ask, &id)) {
+        return;
+    }
+    struct rp_buf text;
+    rp_buf_init(&text, 20000);
+    RP_ASSERT(rp_buf_printf(&text, "42%llu[\"publish\",\"r%u\",\"e\",%llu,\"%09000d\"]",
+                            (unsigned long long) id, room, (unsigned long long) ask.payload,
+                            0) == RP_OK);
+    queue_put(w, &client->conn->up, text);
+}
+
 /* The same id with the same payload, again and again: stored once. */
 static void act_publish_with_id(struct world *w, struct client *client, unsigned room) {
-    struct ask ask = {.kind = ASK_OTHER, .room = room};
+    struct ask ask = {.kind = ASK_PUBLISH_ID, .room = room};
     uint64_t id, key = chance(w, 600) ? w->next_publish_id++ : below(w, w->next_publish_id + 1);
     if (stock_ask(&client->stock, ask, &id)) {
         char text[256];
@@ -393,7 +409,8 @@ static void act_join(struct world *w, struct client *client, unsigned room, bool
     }
 }
 
-/* socket.disconnect(): the session is over. The connection is closed in order, so the packet arrives. */
+/* socket.disconnect(): the session is over. The connection is closed in order, so the packet
+ * arrives. */
 static void act_leave_for_good(struct world *w, struct client *client) {
     struct conn *c = client->conn;
     send_text(w, client, "41", 0, 0, 0);
@@ -407,7 +424,9 @@ static void client_act(struct world *w, struct client *client) {
     unsigned room = (unsigned) below(w, ROOMS);
     uint64_t what = below(w, 100), id;
     client->actions++;
-    if (what < 70) {
+    if (what == 0 && chance(w, 100)) {
+        act_publish_big(w, client, room);
+    } else if (what < 70) {
         act_publish(w, client, room);
     } else if (what < 76) {
         act_publish_with_id(w, client, room);

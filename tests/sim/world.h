@@ -19,10 +19,13 @@ enum fault {
     FAULT_RESTART = 4, /* the broker is killed and started on the same store */
     FAULT_TAKEOVER =
         8, /* a client comes back while the server still believes in its old connection */
-    FAULT_STALL = 16,  /* a client stops reading for a while */
-    FAULT_TRIM = 32,   /* retention removes old events */
-    FAULT_REFUSE = 64, /* the disk is full for a moment */
-    FAULT_ALL = 127,
+    FAULT_STALL = 16,   /* a client stops reading for a while */
+    FAULT_TRIM = 32,    /* retention removes old events */
+    FAULT_REFUSE = 64,  /* the disk is full for a moment */
+    FAULT_FORGET = 128, /* left rooms are remembered for a short while only */
+    FAULT_ALL = 255,
+    FAULT_UNRECOVERED =
+        FAULT_TRIM | FAULT_FORGET, /* those after which a session may not be recoverable */
 };
 
 /* One TCP connection of a client; it can outlive the client's belief in it. */

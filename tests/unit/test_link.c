@@ -124,6 +124,24 @@ static void test_credit_is_what_the_other_end_has_dealt_with(void **state) {
     rp_link_done(&l);
 }
 
+/* What is larger than the whole credit must pass some time: when little else is under way. */
+static void test_what_exceeds_the_credit_passes_alone(void **state) {
+    (void) state;
+    struct rp_link l;
+    rp_link_init(&l, CREDIT, START_MS);
+    assert_true(rp_link_may_put(&l, CREDIT));
+    assert_true(rp_link_may_put(&l, 10 * CREDIT));
+    struct rp_op op = reset(CREDIT / 2);
+    rp_link_put(&l, &op);
+    assert_true(rp_link_may_put(&l, CREDIT / 4));
+    assert_false(rp_link_may_put(&l, CREDIT / 2));
+    assert_false(rp_link_may_put(&l, 10 * CREDIT));
+    struct rp_op_heartbeat heartbeat = consumed(l.sent_bytes);
+    assert_true(rp_link_heard_heartbeat(&l, &heartbeat));
+    assert_true(rp_link_may_put(&l, 10 * CREDIT));
+    rp_link_done(&l);
+}
+
 static void test_a_heartbeat_that_cannot_be_is_refused(void **state) {
     (void) state;
     struct rp_link l;
@@ -204,6 +222,7 @@ int main(void) {
         cmocka_unit_test(test_encoded_operations_are_put_as_they_are),
         cmocka_unit_test(test_large_batches_become_several_messages),
         cmocka_unit_test(test_credit_is_what_the_other_end_has_dealt_with),
+        cmocka_unit_test(test_what_exceeds_the_credit_passes_alone),
         cmocka_unit_test(test_a_heartbeat_that_cannot_be_is_refused),
         cmocka_unit_test(test_heartbeats_are_due_after_silence_or_much_input),
         cmocka_unit_test(test_silence_of_the_other_end_loses_the_link),
