@@ -320,6 +320,31 @@ static void test_publish_ids_go_with_their_events(void **state) {
     fixture_done(&f);
 }
 
+/* Whatever moment a kill picks: once a room knows that it lost something, the log is known to begin
+ * later. */
+static void test_log_begins_later_before_a_trim_removes_anything(void **state) {
+    (void) state;
+    struct fixture f;
+    fixture_init(&f);
+    fixture_open(&f);
+    char room[16];
+    for (int i = 0; i < 64; i++) {
+        snprintf(room, sizeof room, "room%d", i);
+        fixture_fill(&f, room, 60);
+    }
+    fixture_wait_indexed(&f, 60);
+    assert_int_equal(f.e->ops->trim(f.e, 3800), RP_OK);
+    struct rp_engine_outcome o;
+    while (f.e->ops->poll(f.e, &o, 1) == 0) {
+        assert_string_equal(fixture_sql(&f,
+                                        "SELECT (SELECT count(*) FROM room) > 0 "
+                                        "AND (SELECT value FROM meta WHERE key = 'first_seq') = 1"),
+                            "0");
+    }
+    assert_int_equal(o.kind, RP_ENGINE_TRIMMED);
+    fixture_done(&f);
+}
+
 static void test_one_trim_at_a_time(void **state) {
     (void) state;
     struct fixture f;
@@ -345,6 +370,7 @@ int main(void) {
         cmocka_unit_test(test_offset_of_a_room_that_lost_nothing_is_not_truncated),
         cmocka_unit_test(test_seqs_go_on_after_everything_was_trimmed),
         cmocka_unit_test(test_publish_ids_go_with_their_events),
+        cmocka_unit_test(test_log_begins_later_before_a_trim_removes_anything),
         cmocka_unit_test(test_one_trim_at_a_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
