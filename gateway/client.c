@@ -30,7 +30,8 @@ static void drop_output(struct rp_gateway *g, struct rp_client *c) {
     for (size_t i = 0; i < c->out_count; i++) {
         rp_blob_unref(c->out[c->out_from + i]);
     }
-    g->stats.queued_bytes -= rp_client_queue_cost(c);
+    g->stats.queued_bytes -= c->out_bytes;
+    g->queued_frames -= c->out_count;
     free(c->out);
     c->out = NULL;
     c->out_from = c->out_count = c->out_capacity = c->out_sent = c->out_bytes = 0;
@@ -41,7 +42,7 @@ size_t rp_client_queue_cost(const struct rp_client *c) {
 }
 
 size_t rp_client_queue_bound(const struct rp_gateway *g, size_t max) {
-    size_t queued = g->stats.queued_bytes;
+    size_t queued = g->stats.queued_bytes + g->queued_frames * RP_CLIENT_FRAME_BYTES;
     size_t share = (queued < RP_QUEUES_BYTES_MAX ? RP_QUEUES_BYTES_MAX - queued : 0) / 8;
     return share < max ? share : max;
 }
@@ -58,7 +59,8 @@ void rp_client_put(struct rp_gateway *g, struct rp_client *c, struct rp_blob *fr
     }
     c->out[c->out_from + c->out_count++] = frame;
     c->out_bytes += frame->len;
-    g->stats.queued_bytes += frame->len + RP_CLIENT_FRAME_BYTES;
+    g->stats.queued_bytes += frame->len;
+    g->queued_frames++;
     g->stats.packets_out++;
     g->stats.bytes_out += frame->len;
     rp_client_mark_dirty(g, c);
@@ -110,7 +112,7 @@ void rp_gateway_sent(struct rp_gateway *g, struct rp_client *c, size_t bytes, ui
         bytes -= c->out[c->out_from]->len;
         rp_blob_unref(c->out[c->out_from++]);
         c->out_count--;
-        g->stats.queued_bytes -= RP_CLIENT_FRAME_BYTES;
+        g->queued_frames--;
     }
     c->out_sent = bytes;
     if (c->out_count == 0) {
@@ -195,12 +197,14 @@ static void await_ping(struct rp_gateway *g, struct rp_client *c) {
     rp_list_remove(&c->beat_node);
     c->beat_deadline_ms = g->now_ms + g->config.ping_interval_ms;
     rp_list_append(&g->pings, &c->beat_node);
+    c->awaits_pong = false;
 }
 
 static void await_pong(struct rp_gateway *g, struct rp_client *c) {
     rp_list_remove(&c->beat_node);
     c->beat_deadline_ms = g->now_ms + g->config.ping_timeout_ms;
     rp_list_append(&g->pongs, &c->beat_node);
+    c->awaits_pong = true;
 }
 
 struct rp_client *rp_gateway_open(struct rp_gateway *g, void *shell, uint64_t now_ms) {
@@ -521,7 +525,7 @@ void rp_gateway_text(struct rp_gateway *g, struct rp_client *c, struct rp_bytes 
         rp_client_close(g, c, 1000, "", true);
         break;
     case RP_EIO_PONG:
-        if (rp_list_is_linked(&c->beat_node)) {
+        if (c->awaits_pong) { /* one that nobody asked for must not put off the next ping */
             await_ping(g, c);
         }
         break;

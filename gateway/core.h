@@ -60,6 +60,7 @@ struct rp_client {
     struct rp_list held; /* struct rp_held_answer */
     uint8_t state;       /* enum rp_client_state */
     bool progress;       /* something was written since the last look at the heartbeat */
+    bool awaits_pong;    /* a ping was sent: it is in gateway->pongs */
     char pid[RP_ID_CHARS];
 };
 
@@ -96,6 +97,7 @@ struct rp_gateway {
     uint64_t now_ms;
     struct rp_list clients, dirty, paused;
     struct rp_list pings, pongs, connects; /* each in the order of its deadlines */
+    size_t queued_frames; /* of all clients */
     struct rp_map by_conn;
     struct rp_fanout fanout;
     struct rp_buf scratch; /* for what is rendered or encoded */

@@ -33,9 +33,10 @@ static void start(struct bench *b) {
                                     .retain_events = b->tiny ? 12 : UINT64_MAX,
                                     .tail_records_max = b->tiny ? 8 : 1000,
                                     .tail_bytes_max = 1 << 20,
-                                    .link_credit_bytes = b->tiny ? 1500 : 1 << 20,
+                                    .link_credit_bytes = b->tiny ? 600 : 1 << 20,
                                     .page_bytes = b->tiny ? 400 : 65536,
                                     .page_events = b->tiny ? 2 : 512,
+                                    .intervals_max = b->tiny ? 4 : 1000,
                                     .hash_key = {1, 2},
                                     .random = some_random,
                                     .random_ctx = &seed};
@@ -71,7 +72,7 @@ static void begin(struct bench *b) {
     for (uint64_t link = 1; link <= 2; link++) {
         struct rp_buf m;
         uint8_t hash[32];
-        memset(hash, (int) (19 + link), sizeof hash);
+        memset(hash, (int) (19 + link), sizeof hash); /* as fuzz_script.h makes them */
         rp_buf_init(&m, 4096);
         put(&m, (struct rp_op){.kind = RP_OP_HELLO,
                                .hello = {.version = RP_PROTOCOL_VERSION, .incarnation = link}});
@@ -192,9 +193,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (int i = 0; i < STEPS_MAX && s.rest.len > 0; i++) {
         step(&b, &s);
     }
-    while (rp_engine_memory_step(b.engine, 100) > 0) { /* whatever it was, it comes to rest */
+    do { /* whatever it was, it comes to rest */
         turn(&b);
-    }
+    } while (rp_engine_memory_step(b.engine, 100) > 0);
     RP_ASSERT(rp_core_wants_input(b.core));
     stop(&b);
     rp_op_reader_free(b.reader);

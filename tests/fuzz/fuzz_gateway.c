@@ -49,7 +49,7 @@ static void check_client(const struct rp_gateway *g, const struct rp_client *c) 
 }
 
 static void check_accounts(const struct rp_gateway *g) {
-    size_t queued = 0, clients = 0, connected = 0, requests = 0, requests_bytes = 0;
+    size_t queued = 0, frames = 0, clients = 0, connected = 0, requests = 0, requests_bytes = 0;
     struct rp_list *it, *tmp;
     RP_LIST_FOR(&g->clients, it, tmp) {
         const struct rp_client *c = RP_CONTAINER_OF(it, struct rp_client, node);
@@ -57,9 +57,11 @@ static void check_accounts(const struct rp_gateway *g) {
         clients++;
         connected += rp_client_is_connected(c);
         queued += c->out_bytes;
+        frames += c->out_count;
     }
     RP_ASSERT(clients == g->stats.clients && connected == g->stats.sessions);
-    RP_ASSERT(connected == g->by_conn.count && queued == g->stats.queued_bytes);
+    RP_ASSERT(connected == g->by_conn.count);
+    RP_ASSERT(queued == g->stats.queued_bytes && frames == g->queued_frames);
     RP_LIST_FOR(&g->requests, it, tmp) {
         requests++;
         requests_bytes += RP_CONTAINER_OF(it, struct rp_request, node)->encoded.len;

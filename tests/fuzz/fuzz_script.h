@@ -56,7 +56,7 @@ static inline uint64_t script_number(struct script *s) {
     case 0xF5:
         return UINT64_C(1) << 53;
     default:
-        return byte % 64;
+        return byte < 0xC0 ? byte % 8 : byte % 64;
     }
 }
 
@@ -83,18 +83,18 @@ static inline struct rp_bytes script_name(struct script *s, unsigned which) {
                                         "\xC3\xA4\"\\\x01",
                                         "[}"};
     enum { NAMES = sizeof names / sizeof names[0] };
-    uint8_t byte = script_byte(s);
+    uint8_t byte = script_byte(s), choice = byte % 32;
     char *text = s->text + (which % 2 ? sizeof s->text / 2 : 0);
-    if (byte < NAMES) {
-        return rp_bytes_str(names[byte]);
-    }
-    if (byte < NAMES + 8) { /* the hash of one of eight pids */
-        memset(text, byte, 32);
-        return rp_bytes(text, 32);
-    }
     if (byte == 0xFF) {
         memset(s->text, 'n', 256); /* one byte too long for most */
         return rp_bytes(s->text, 256);
+    }
+    if (byte < 0xE0 && choice < NAMES) {
+        return rp_bytes_str(names[choice]);
+    }
+    if (byte < 0xE0 && choice < NAMES + 4) { /* the hash of one of four pids */
+        memset(text, choice, 32);
+        return rp_bytes(text, 32);
     }
     return script_bytes(s);
 }

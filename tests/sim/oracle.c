@@ -249,6 +249,28 @@ static const char *check_client(const struct world *w, unsigned index) {
     return wrong;
 }
 
+/* Nothing of an older connection is in the log behind the record of a newer one. */
+static const char *check_fence(const struct world *w) {
+    for (size_t i = 0; i < w->log_count; i++) {
+        const struct rp_record *r = w->log[i];
+        if (r->f.conn == 0 || r->f.kind == RP_RECORD_CLOSE) {
+            continue; /* a CLOSE that comes late changes nothing */
+        }
+        for (size_t k = i; k-- > 0 && w->log[k]->seq >= r->f.conn;) {
+            const struct rp_record *newer = w->log[k];
+            if (newer->f.kind == RP_RECORD_RESUME && newer->f.session == r->f.session &&
+                newer->seq > r->f.conn) {
+                snprintf(complaint, sizeof complaint,
+                         "seq %llu came with connection %llu, but %llu had the session",
+                         (unsigned long long) r->seq, (unsigned long long) r->f.conn,
+                         (unsigned long long) newer->seq);
+                return complaint;
+            }
+        }
+    }
+    return NULL;
+}
+
 /* At rest the broker believes in exactly the connections that gateways have. */
 static const char *check_connections(const struct world *w) {
     uint64_t at_gateways = 0, at_broker = rp_core_stats(w->core)->connected;
@@ -268,6 +290,7 @@ static const char *check_connections(const struct world *w) {
 const char *oracle_check(const struct world *w) {
     const char *wrong = check_log(w);
     wrong = wrong == NULL ? check_connections(w) : wrong;
+    wrong = wrong == NULL ? check_fence(w) : wrong;
     for (unsigned i = 0; i < CLIENTS && wrong == NULL; i++) {
         wrong = check_client(w, i);
     }

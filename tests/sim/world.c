@@ -142,7 +142,10 @@ static void broker_run(struct world *w) {
         }
         return;
     }
-    rp_engine_memory_step(w->engine, below(w, 30));
+    if (w->now_ms >= w->disk_busy_until_ms) {
+        rp_engine_memory_step(w->engine, below(w, 30));
+        w->disk_busy_until_ms = w->now_ms + (chance(w, 10) ? below(w, 600) : 0);
+    }
     copy_log(w);
     while (rp_core_turn(w->core, broker_now(w))) {
     }
@@ -501,7 +504,7 @@ static void conn_run(struct world *w, struct conn *c) {
         client_got(w, c, &bytes);
         rp_buf_done(&bytes);
     }
-    while (!c->silent && c->handle != NULL && rp_client_wants_read(c->handle) &&
+    while ((!c->silent || c->up_late) && c->handle != NULL && rp_client_wants_read(c->handle) &&
            queue_take(w, &c->up, &bytes)) {
         rp_gateway_text(gateway->core, c->handle, rp_buf_bytes(&bytes), w->now_ms);
         rp_buf_done(&bytes);
@@ -515,11 +518,26 @@ static struct conn *any_conn(struct world *w) {
     return client->conn;
 }
 
+/* Makes what is on its way arrive late. */
+static void delay(struct world *w, struct rp_list *queue) {
+    uint64_t due_ms = w->now_ms + below(w, 400);
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(queue, it, tmp) {
+        struct packet *p = RP_CONTAINER_OF(it, struct packet, node);
+        p->due_ms = p->due_ms > due_ms ? p->due_ms : due_ms;
+    }
+}
+
 /* The connection is cut: what is on the way is lost. The gateway hears of it soon, late, or not at
  * all. */
 static void fault_cut_conn(struct world *w, struct conn *c, bool unnoticed) {
     queue_clear(&c->down);
-    queue_clear(&c->up);
+    c->up_late = unnoticed;
+    if (unnoticed) {
+        delay(w, &c->up);
+    } else {
+        queue_clear(&c->up);
+    }
     c->silent = true;
     c->gateway_notices_ms = unnoticed ? 0 : w->now_ms + below(w, 200);
     client_closed(w, c);

@@ -34,7 +34,8 @@ struct conn {
     unsigned client, gateway;
     struct rp_client *handle; /* NULL: the gateway's side is gone */
     bool client_open;         /* the client believes in it */
-    bool silent;              /* nothing gets through any more */
+    bool silent;              /* nothing gets through to the client any more */
+    bool up_late;             /* but what it had sent still arrives, some time */
     uint64_t stalled_until_ms;
     uint64_t gateway_notices_ms; /* when the gateway hears of the cut; 0: nothing to hear */
     struct rp_list up, down;     /* struct packet */
@@ -63,7 +64,7 @@ struct world {
     struct rp_memory_store *store;
     struct rp_engine *engine;
     struct rp_core *core; /* NULL: dead */
-    uint64_t broker_restart_at_ms;
+    uint64_t broker_restart_at_ms, disk_busy_until_ms;
     struct gateway gateways[GATEWAYS];
     struct client clients[CLIENTS];
     struct rp_list conns;
