@@ -5,6 +5,7 @@
 #include "broker/state.h"
 
 #include "common/alloc.h"
+#include "proto/offset.h"
 
 void rp_core_put_failed(struct rp_peer *peer, uint64_t num, const char *code, const char *message) {
     struct rp_op op = {
@@ -75,61 +76,20 @@ static bool valid_name(struct rp_bytes name) {
 
 /* ---- CONNECT ---- */
 
-/* What a returning client's offset says. Forms: <seq>-<tag> and <pos>.<seq>-<tag>, whose pos
- * counts. */
-enum offset_kind { OFFSET_NONE, OFFSET_MALFORMED, OFFSET_FOREIGN, OFFSET_SEQ };
-
-/* Characters of an epoch, at least RP_TAG_LEN of them. */
-static bool is_tag(struct rp_bytes text) {
-    for (size_t i = 0; i < text.len; i++) {
-        bool letter = text.data[i] >= 'a' && text.data[i] <= 'z';
-        if (!letter && (text.data[i] < '0' || text.data[i] > '9')) {
-            return false;
-        }
-    }
-    return text.len >= RP_TAG_LEN;
-}
-
-static enum offset_kind parse_offset(const struct rp_core *core, struct rp_bytes offset,
-                                     uint64_t *ret_pos) {
-    if (offset.len == 0) {
-        return OFFSET_NONE;
-    }
-    const uint8_t *dash = memchr(offset.data, '-', offset.len);
-    if (dash == NULL || offset.len > RP_OFFSET_BYTES_MAX) {
-        return OFFSET_MALFORMED;
-    }
-    struct rp_bytes numbers = rp_bytes(offset.data, (size_t) (dash - offset.data));
-    struct rp_bytes tag = rp_bytes_skip(offset, numbers.len + 1);
-    const uint8_t *dot = memchr(numbers.data, '.', numbers.len);
-    uint64_t pos, seq;
-    size_t first_len = dot != NULL ? (size_t) (dot - numbers.data) : numbers.len;
-    if (!rp_bytes_to_u64(rp_bytes(numbers.data, first_len), &pos) || tag.len == 0) {
-        return OFFSET_MALFORMED;
-    }
-    if (dot != NULL && !rp_bytes_to_u64(rp_bytes_skip(numbers, first_len + 1), &seq)) {
-        return OFFSET_MALFORMED;
-    }
-    if (!is_tag(tag)) {
-        return OFFSET_MALFORMED;
-    }
-    if (!rp_bytes_eq(tag, rp_bytes(core->engine->epoch, RP_TAG_LEN))) {
-        return OFFSET_FOREIGN;
-    }
-    *ret_pos = pos;
-    return OFFSET_SEQ;
-}
-
 /* Where a returning session goes on. False: it cannot be recovered exactly. */
 static bool resume_position(const struct rp_core *core, const struct rp_session *session,
                             struct rp_bytes offset, uint64_t *ret_pos) {
-    uint64_t pos = 0;
-    enum offset_kind kind = parse_offset(core, offset, &pos);
-    if (kind == OFFSET_MALFORMED || (kind == OFFSET_SEQ && pos > core->head)) {
+    struct rp_offset given = {0};
+    if (offset.len > 0 && rp_offset_parse(offset, &given) != RP_OK) {
         return false;
     }
-    if (kind != OFFSET_SEQ || pos < session->id) {
-        pos = session->id; /* a client keeps its old offset under a new pid */
+    uint64_t pos = session->id; /* for no offset, and for one of another log */
+    if (rp_bytes_eq(given.tag, rp_bytes(core->engine->epoch, RP_OFFSET_TAG_LEN))) {
+        if (given.pos > core->head) {
+            return false;
+        }
+        /* a client keeps its old offset under a new pid */
+        pos = given.pos > session->id ? given.pos : session->id;
     }
     *ret_pos = pos;
     return pos >= session->floor_seq;

@@ -20,9 +20,6 @@
 
 #include <assert.h>
 
-/* Offsets carry the first characters of the epoch. */
-enum { RP_TAG_LEN = 4 };
-
 /* A JOIN record's aux: where its history begins, and how many events at most. */
 enum { RP_LIMIT_BITS = 10 };
 static_assert(RP_HISTORY_EVENTS_MAX < 1 << RP_LIMIT_BITS, "a limit fits its bits");

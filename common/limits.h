@@ -9,6 +9,7 @@ enum {
     RP_EVENT_BYTES_MAX = 255,            /* an event's name; bad_event */
     RP_ID_BYTES_MAX = 128,               /* a publish id; bad_id */
     RP_OFFSET_BYTES_MAX = 64,            /* an offset string; a longer one is malformed */
+    RP_EPOCH_BYTES_MAX = 16,             /* a log's epoch; a longer one is no epoch */
     RP_SID_BYTES_MAX = 24,               /* a session's id; a longer one is refused */
     RP_FAILURE_CODE_BYTES_MAX = 64,      /* of an answer that says no; the rest is cut off */
     RP_FAILURE_MESSAGE_BYTES_MAX = 1024, /* the same, what it says to people */

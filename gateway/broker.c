@@ -112,18 +112,8 @@ static void raise_seen(struct rp_gateway *g, uint64_t seq) {
 
 /* ---- resume ---- */
 
-static bool is_epoch(struct rp_bytes text) {
-    for (size_t i = 0; i < text.len; i++) {
-        bool letter = text.data[i] >= 'a' && text.data[i] <= 'z';
-        if (!letter && (text.data[i] < '0' || text.data[i] > '9')) {
-            return false;
-        }
-    }
-    return text.len >= RP_TAG_CHARS && text.len <= RP_EPOCH_CHARS_MAX;
-}
-
 static void got_welcome(struct rp_gateway *g, const struct rp_op_welcome *op) {
-    if (g->link_state != RP_LINK_OPENING || !is_epoch(op->epoch)) {
+    if (g->link_state != RP_LINK_OPENING || !rp_offset_is_epoch(op->epoch)) {
         return;
     }
     if (g->epoch_len == 0) {
@@ -280,10 +270,14 @@ static struct rp_bytes elements(struct rp_bytes array) {
 }
 
 /* The frame of an event, rendered once for all its receivers. */
-static struct rp_blob *event_frame(struct rp_bytes name, struct rp_bytes args,
-                                   struct rp_bytes offset) {
-    struct rp_sio_event event = {
-        .nsp = RP_BYTES_LIT("/"), .name = name, .args = elements(args), .offset = offset};
+static struct rp_blob *event_frame(const struct rp_gateway *g, struct rp_bytes name,
+                                   struct rp_bytes args, uint64_t pos, uint64_t seq) {
+    char space[RP_OFFSET_BYTES_MAX];
+    struct rp_offset offset = {.pos = pos, .seq = seq, .tag = rp_gateway_tag(g)};
+    struct rp_sio_event event = {.nsp = RP_BYTES_LIT("/"),
+                                 .name = name,
+                                 .args = elements(args),
+                                 .offset = rp_offset_write(&offset, space)};
     size_t len = rp_sio_event_len(&event);
     uint8_t header[RP_WS_HEADER_MAX];
     size_t head = rp_ws_header(header, RP_WS_TEXT, len);
@@ -302,10 +296,7 @@ static void got_deliver(struct rp_gateway *g, const struct rp_op_deliver *op) {
     if (room == NULL) {
         return;
     }
-    char offset[RP_OFFSET_BYTES_MAX];
-    int offset_len = snprintf(offset, sizeof offset, "%llu-%.*s", (unsigned long long) op->seq,
-                              RP_BYTES_FMT(rp_gateway_tag(g)));
-    struct rp_blob *frame = event_frame(op->name, op->args, rp_bytes(offset, (size_t) offset_len));
+    struct rp_blob *frame = event_frame(g, op->name, op->args, op->seq, op->seq);
     for (size_t i = room->count;
          i-- > 0;) { /* backwards: a client that is closed leaves the room */
         struct rp_client *c = room->members[i].client;
@@ -377,19 +368,13 @@ static void got_replay(struct rp_gateway *g, const struct rp_op_replay *op) {
     if (c == NULL || c->state != RP_CLIENT_CATCHING) {
         return;
     }
-    char offset[RP_OFFSET_BYTES_MAX];
-    int offset_len;
     if (op->history > 0) {
         count_history(g, op);
-        offset_len = snprintf(offset, sizeof offset, "%llu.%llu-%.*s", (unsigned long long) op->pos,
-                              (unsigned long long) op->seq, RP_BYTES_FMT(rp_gateway_tag(g)));
     } else {
         c->pos = op->seq;
-        offset_len = snprintf(offset, sizeof offset, "%llu-%.*s", (unsigned long long) op->seq,
-                              RP_BYTES_FMT(rp_gateway_tag(g)));
     }
     g->stats.replayed++;
-    rp_client_put(g, c, event_frame(op->name, op->args, rp_bytes(offset, (size_t) offset_len)));
+    rp_client_put(g, c, event_frame(g, op->name, op->args, op->pos, op->seq));
     rp_client_release_held(g, c);
 }
 

@@ -18,9 +18,10 @@
 #include "gateway/gateway.h"
 #include "proto/eio.h"
 #include "proto/link.h"
+#include "proto/offset.h"
 #include "proto/sio.h"
 
-enum { RP_ID_CHARS = 20, RP_EPOCH_CHARS_MAX = 16, RP_TAG_CHARS = 4, RP_PID_HASH_BYTES = 32 };
+enum { RP_ID_CHARS = 20, RP_PID_HASH_BYTES = 32 };
 
 enum rp_client_state {
     RP_CLIENT_OPEN,       /* Engine.IO is open, no namespace is connected */
@@ -97,7 +98,7 @@ struct rp_gateway {
     uint64_t now_ms;
     struct rp_list clients, dirty, paused;
     struct rp_list pings, pongs, connects; /* each in the order of its deadlines */
-    size_t queued_frames; /* of all clients */
+    size_t queued_frames;                  /* of all clients */
     struct rp_map by_conn;
     struct rp_fanout fanout;
     struct rp_buf scratch; /* for what is rendered or encoded */
@@ -110,7 +111,7 @@ struct rp_gateway {
     struct rp_op_reader *own_reader; /* for requests that are read again */
     struct rp_list close_retries;
     uint64_t incarnation, seen, retry_at_ms;
-    char epoch[RP_EPOCH_CHARS_MAX];
+    char epoch[RP_EPOCH_BYTES_MAX];
     size_t epoch_len; /* 0: not known yet */
 
     struct rp_list requests;
@@ -198,7 +199,7 @@ uint64_t rp_broker_deadline_ms(const struct rp_gateway *g);
 void rp_broker_link_down(struct rp_gateway *g, const char *why);
 
 static inline struct rp_bytes rp_gateway_tag(const struct rp_gateway *g) {
-    return rp_bytes(g->epoch, g->epoch_len < RP_TAG_CHARS ? g->epoch_len : RP_TAG_CHARS);
+    return rp_bytes(g->epoch, g->epoch_len > 0 ? RP_OFFSET_TAG_LEN : 0);
 }
 static inline bool rp_client_is_connected(const struct rp_client *c) {
     return c->state == RP_CLIENT_LIVE || c->state == RP_CLIENT_CATCHING;

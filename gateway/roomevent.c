@@ -174,30 +174,12 @@ static bool get_since(struct rp_gateway *g, struct rp_bytes value, uint64_t *ret
     if (rp_json_to_u64(value, ret_since)) {
         return true;
     }
-    if (!text_of(g, value, &text) || text.len > RP_OFFSET_BYTES_MAX) {
+    struct rp_offset offset;
+    if (!text_of(g, value, &text) || rp_offset_parse(text, &offset) != RP_OK ||
+        offset.seq > RP_JSON_INTEGER_MAX) {
         return false;
     }
-    const uint8_t *dash = memchr(text.data, '-', text.len);
-    if (dash == NULL) {
-        return false;
-    }
-    struct rp_bytes number = rp_bytes(text.data, (size_t) (dash - text.data));
-    struct rp_bytes tag = rp_bytes_skip(text, number.len + 1);
-    const uint8_t *dot = memchr(number.data, '.', number.len);
-    uint64_t pos;
-    if (dot != NULL) {
-        size_t pos_len = (size_t) (dot - number.data);
-        if (!rp_bytes_to_u64(rp_bytes(number.data, pos_len), &pos)) {
-            return false;
-        }
-        number = rp_bytes_skip(number, pos_len + 1);
-    }
-    if (!rp_bytes_to_u64(number, ret_since) || *ret_since > RP_JSON_INTEGER_MAX || tag.len == 0) {
-        return false;
-    }
-    if (!rp_bytes_eq(tag, rp_gateway_tag(g))) {
-        *ret_since = 0;
-    }
+    *ret_since = rp_bytes_eq(offset.tag, rp_gateway_tag(g)) ? offset.seq : 0;
     return true;
 }
 
