@@ -177,7 +177,7 @@ static void apply(struct rp_core *core, const struct rp_record *r) {
 
 /* ---- telling one peer ---- */
 
-static void put_done(struct rp_peer *peer, uint64_t num, uint64_t seq, bool duplicate) {
+void rp_core_put_done(struct rp_peer *peer, uint64_t num, uint64_t seq, bool duplicate) {
     struct rp_op op = {.kind = RP_OP_DONE,
                        .done = {.num = num, .seq = seq, .duplicate = duplicate}};
     rp_link_put(&peer->link, &op);
@@ -220,7 +220,20 @@ static void emit_event(struct rp_core *core, struct rp_peer *peer, const struct 
         core->stats.delivers++;
     }
     if (r->f.origin == peer->incarnation && r->f.num > 0) {
-        put_done(peer, r->f.num, r->seq, false);
+        rp_core_put_done(peer, r->f.num, r->seq, false);
+    }
+}
+
+void rp_core_put_rooms(struct rp_peer *peer, const struct rp_session *session, uint64_t seq) {
+    for (struct rp_interval *i = session->open; i != NULL; i = i->next) {
+        if (i->from_seq <= seq) {
+            put_member(peer, i->from_seq, session->conn, true, i->room->name);
+        }
+    }
+    for (struct rp_interval *i = session->closed; i != NULL; i = i->next) {
+        if (i->from_seq <= seq && i->to_seq > seq) {
+            put_member(peer, i->from_seq, session->conn, true, i->room->name);
+        }
     }
 }
 
@@ -244,16 +257,7 @@ static void emit_connected(struct rp_core *core, struct rp_peer *peer, const str
     if (!resumed) {
         return;
     }
-    for (struct rp_interval *i = session->open; i != NULL; i = i->next) {
-        if (i->from_seq < r->seq) {
-            put_member(peer, i->from_seq, session->conn, true, i->room->name);
-        }
-    }
-    for (struct rp_interval *i = session->closed; i != NULL; i = i->next) {
-        if (i->from_seq < r->seq && i->to_seq > r->seq) {
-            put_member(peer, i->from_seq, session->conn, true, i->room->name);
-        }
-    }
+    rp_core_put_rooms(peer, session, r->seq);
     rp_core_cursor_drop(core, session);
     rp_core_cursor_start(core, session, r->f.aux);
 }
@@ -285,7 +289,7 @@ static void emit_join(struct rp_core *core, struct rp_peer *peer, const struct r
     put_member(peer, r->seq, session->conn, true, r->f.room);
     const struct rp_resent_join *resent = resent_join(peer, r->f.num);
     if (!with_history) {
-        put_done(peer, r->f.num, r->seq, false);
+        rp_core_put_done(peer, r->f.num, r->seq, false);
     } else if (resent != NULL) {
         rp_core_cursor_history(core, session, r->f.room, r->f.num, resent->since, upto,
                                resent->limit);
@@ -301,7 +305,7 @@ static void emit_leave(struct rp_core *core, struct rp_peer *peer, const struct 
     if (session != NULL && session->conn == r->f.conn && session->peer == peer) {
         put_member(peer, r->seq, session->conn, false, r->f.room);
     }
-    put_done(peer, r->f.num, r->seq, false);
+    rp_core_put_done(peer, r->f.num, r->seq, false);
 }
 
 /* Puts what a peer should know of a record on its link. */
@@ -325,7 +329,7 @@ static void emit(struct rp_core *core, struct rp_peer *peer, const struct rp_rec
         emit_leave(core, peer, r);
         break;
     default:
-        put_done(peer, r->f.num, r->seq, false);
+        rp_core_put_done(peer, r->f.num, r->seq, false);
         break;
     }
 }
@@ -334,7 +338,7 @@ void rp_core_repeat_answer(struct rp_core *core, struct rp_peer *peer, const str
     bool asked = r->f.origin == peer->incarnation && r->f.num > 0;
     if (r->f.kind == RP_RECORD_EVENT) {
         if (asked) {
-            put_done(peer, r->f.num, r->seq, false);
+            rp_core_put_done(peer, r->f.num, r->seq, false);
         }
         return;
     }
@@ -360,7 +364,7 @@ static void put_late(struct rp_peer *peer, uint64_t pos) {
     size_t kept = 0;
     for (size_t i = 0; i < peer->late_count; i++) {
         if (peer->late[i].seq <= pos) {
-            put_done(peer, peer->late[i].num, peer->late[i].seq, true);
+            rp_core_put_done(peer, peer->late[i].num, peer->late[i].seq, true);
         } else {
             peer->late[kept++] = peer->late[i];
         }
@@ -456,7 +460,7 @@ static void committed(struct rp_core *core, struct rp_record *r) {
     if (r->f.kind == RP_RECORD_EVENT) {
         deliver(core, r, head_before);
         if (origin_is_live && origin->live && r->f.num > 0) {
-            put_done(origin, r->f.num, r->seq, false);
+            rp_core_put_done(origin, r->f.num, r->seq, false);
         }
     } else if (origin_is_live) {
         emit(core, origin, r);
@@ -502,7 +506,7 @@ static void undone(struct rp_core *core, const struct rp_engine_outcome *outcome
     if (outcome->kind == RP_ENGINE_DUPLICATE) {
         core->stats.publishes_duplicate++;
         if (peer->live || outcome->seq <= peer->pos) {
-            put_done(peer, r->f.num, outcome->seq, true);
+            rp_core_put_done(peer, r->f.num, outcome->seq, true);
         } else {
             add_late(peer, r->f.num, outcome->seq);
         }

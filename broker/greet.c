@@ -257,28 +257,13 @@ void rp_core_hello(struct rp_core *core, uint64_t link_id, const struct rp_op_he
 
 /* The rooms of a session as its gateway last knew them; what changed since comes in log order. */
 static void put_rooms(struct rp_peer *peer, const struct rp_session *session) {
-    for (struct rp_interval *i = session->open; i != NULL; i = i->next) {
-        if (i->from_seq <= peer->pos) {
-            struct rp_op op = {
-                .kind = RP_OP_MEMBER,
-                .member = {
-                    .seq = i->from_seq, .conn = session->conn, .joined = 1, .room = i->room->name}};
-            rp_link_put(&peer->link, &op);
-        }
-    }
     for (struct rp_interval *i = session->closed; i != NULL; i = i->next) {
         if (i->to_seq > peer->pos) {
             rp_room_interest_add(i->room, peer);
             rp_core_linger(peer, i->room);
         }
-        if (i->to_seq > peer->pos && i->from_seq <= peer->pos) {
-            struct rp_op op = {
-                .kind = RP_OP_MEMBER,
-                .member = {
-                    .seq = i->from_seq, .conn = session->conn, .joined = 1, .room = i->room->name}};
-            rp_link_put(&peer->link, &op);
-        }
     }
+    rp_core_put_rooms(peer, session, peer->pos);
 }
 
 void rp_core_session_listed(struct rp_core *core, struct rp_peer *peer,

@@ -14,11 +14,6 @@ void rp_core_put_failed(struct rp_peer *peer, uint64_t num, const char *code, co
     rp_link_put(&peer->link, &op);
 }
 
-static void put_done(struct rp_peer *peer, uint64_t num, uint64_t seq) {
-    struct rp_op op = {.kind = RP_OP_DONE, .done = {.num = num, .seq = seq}};
-    rp_link_put(&peer->link, &op);
-}
-
 /* ---- appending ---- */
 
 static void inflight_add(struct rp_peer *peer, uint64_t num) {
@@ -187,7 +182,7 @@ static void request_close(struct rp_core *core, struct rp_peer *peer,
     struct rp_session *session = rp_sessions_find(&core->sessions, op->session);
     if (session == NULL || session->conn != op->conn || session->takeovers > 0 || session->ending ||
         session->peer != peer) {
-        put_done(peer, op->num, 0); /* nothing of this connection is left */
+        rp_core_put_done(peer, op->num, 0, false); /* nothing of this connection is left */
         return;
     }
     rp_core_cursor_drop(core, session);
@@ -227,7 +222,7 @@ static void request_join(struct rp_core *core, struct rp_peer *peer, const struc
         return;
     }
     if (member != NULL) {
-        put_done(peer, op->num, rp_core_peer_pos(core, peer));
+        rp_core_put_done(peer, op->num, rp_core_peer_pos(core, peer), false);
         return;
     }
     if (session->open_count + session->joining >= RP_SESSION_ROOMS_MAX ||
@@ -295,7 +290,7 @@ static void request_publish(struct rp_core *core, struct rp_peer *peer,
     if (op->flags & RP_OP_PUBLISH_VOLATILE) {
         core->stats.publishes_volatile++;
         rp_core_deliver_volatile(core, session, op);
-        put_done(peer, op->num, 0);
+        rp_core_put_done(peer, op->num, 0, false);
         return;
     }
     struct rp_record_fields event = {.kind = RP_RECORD_EVENT,

@@ -154,6 +154,9 @@ void rp_core_connect_probed(struct rp_core *core, struct rp_peer *peer,
 
 /* ---- commit.c ---- */
 void rp_core_outcome(struct rp_core *core, struct rp_engine_outcome *outcome);
+void rp_core_put_done(struct rp_peer *peer, uint64_t num, uint64_t seq, bool duplicate);
+/* Tells a gateway the rooms a session was in right after a seq. */
+void rp_core_put_rooms(struct rp_peer *peer, const struct rp_session *session, uint64_t seq);
 /* Answers again the request whose record a gateway has seen the deliveries of, and perhaps not the
  * answer. */
 void rp_core_repeat_answer(struct rp_core *core, struct rp_peer *peer, const struct rp_record *r);
