@@ -8,8 +8,9 @@
 struct rp_blob *rp_blob_new(size_t len) {
     struct rp_blob *b = rp_realloc(NULL, sizeof(*b) + len);
     b->refs = 1;
-    b->head = 0;
+    b->no_twin = false;
     b->len = len;
+    b->twin = NULL;
     return b;
 }
 
@@ -23,6 +24,7 @@ struct rp_blob *rp_blob_unref(struct rp_blob *b) {
     if (b != NULL) {
         RP_ASSERT(b->refs > 0);
         if (--b->refs == 0) {
+            rp_blob_unref(b->twin);
             free(b);
         }
     }

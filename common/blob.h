@@ -6,8 +6,9 @@
 
 struct rp_blob {
     uint32_t refs;
-    uint32_t head; /* how many leading bytes are framing of one transport (a WebSocket header) */
+    bool no_twin; /* there is none, and looking for one again is in vain */
     size_t len;
+    struct rp_blob *twin; /* the same in another coding, for who takes that; shared, or NULL */
     uint8_t data[];
 };
 

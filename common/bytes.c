@@ -62,3 +62,17 @@ bool rp_bytes_is_utf8(struct rp_bytes text) {
     }
     return true;
 }
+
+static bool is_space(uint8_t c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+struct rp_bytes rp_bytes_trim(struct rp_bytes text) {
+    while (text.len > 0 && is_space(text.data[0])) {
+        text = rp_bytes_skip(text, 1);
+    }
+    while (text.len > 0 && is_space(text.data[text.len - 1])) {
+        text.len--;
+    }
+    return text;
+}

@@ -48,3 +48,6 @@ bool rp_bytes_to_u64(struct rp_bytes text, uint64_t *ret_value);
 
 /* Whether the whole text is well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool rp_bytes_is_utf8(struct rp_bytes text);
+
+/* Without the white space (ASCII) around it, for texts that people write. */
+struct rp_bytes rp_bytes_trim(struct rp_bytes text);

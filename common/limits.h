@@ -11,6 +11,9 @@ enum {
     RP_OFFSET_BYTES_MAX = 64,            /* an offset string; a longer one is malformed */
     RP_EPOCH_BYTES_MAX = 16,             /* a log's epoch; a longer one is no epoch */
     RP_SID_BYTES_MAX = 24,               /* a session's id; a longer one is refused */
+    RP_EIO_SID_BYTES_MAX = 31,           /* a transport's: holder and secret; a longer one is
+                                            unknown */
+    RP_SITE_ORIGIN_BYTES_MAX = 255,      /* an Origin header; a longer one is not allowed */
     RP_FAILURE_CODE_BYTES_MAX = 64,      /* of an answer that says no; the rest is cut off */
     RP_FAILURE_MESSAGE_BYTES_MAX = 1024, /* the same, what it says to people */
 };
@@ -22,7 +25,8 @@ enum {
         4000, /* left rooms remembered for recovery; the oldest half is forgotten, and an
                  offset from before that is too old: recovered false */
     RP_HISTORY_EVENTS_MAX = 1000,    /* default and maximum of `limit` in history and join since */
-    RP_HISTORY_BYTES_MAX = 1 << 20,  /* records read for one history answer; `more` is true then */
+    RP_HISTORY_BYTES_MAX = 1 << 20,  /* events of one history answer, attachments in base64; `more`
+                                        is true then. One event is told, however large */
     RP_PRESENCE_MEMBERS_MAX = 10000, /* members in one presence answer; `more` is true then */
 };
 
@@ -44,10 +48,12 @@ enum {
         16 << 20, /* sent and not yet dealt with, per direction: a broker that has used it up lets
                      the link catch up from the log later, a gateway stops reading clients */
     RP_LINK_MESSAGE_BYTES_MAX =
-        32 << 20, /* one ZeroMQ message (a batch and one more operation); a larger one is never
+        64 << 20, /* one ZeroMQ message (a batch and one more operation); a larger one is never
                      sent, and ends the link when received */
     RP_PAYLOAD_BYTES_MAX =
         16 << 20, /* the largest --max-payload, so that one operation always fits a message */
+    RP_RELAY_SID_BYTES_MAX = 64, /* the sid a relay between gateways names; one with a longer sid is
+                                    refused */
     RP_LINK_BATCH_BYTES =
         256 << 10, /* operations gathered into one message before the next is begun */
     RP_LINK_REQUESTS_BYTES_MAX =
@@ -70,11 +76,29 @@ enum {
                                       less of it may be one client's: an eighth of what is left */
     RP_CLIENT_QUEUE_LOW_BYTES = 16 << 10, /* drained: the next page may come */
     RP_CLIENT_STUCK_MS = 60000, /* a client that takes none of its output for so long is closed
-                                   (1013); looked at with each ping */
+                                   (1013), as is one that sends nothing more of a binary packet
+                                   (1008); looked at with each ping */
     RP_CLIENT_PAGE_MS = 300000, /* the same for one that has not taken a page of a replay */
     RP_CLIENT_FRAME_BYTES =
         64, /* what a queued frame counts beside its bytes: its blob and its place */
-    RP_CLOSE_RETRY_MS = 1000, /* until a session's end that the log refused is sent again */
+    RP_CLOSE_RETRY_MS = 1000,       /* until a session's end that the log refused is sent again */
+    RP_CLIENT_SOCKETS_MAX = 64,     /* namespaces of one client; CONNECT_ERROR */
+    RP_PACKET_BYTES_MAX = 15 << 20, /* a binary packet, text and attachments together, so that it
+                                       fits an operation; 1009 */
+    RP_ASSEMBLING_BYTES_MAX = 256 << 20, /* binary packets of all clients whose attachments are
+                                            still coming; whose grows past it is closed (1013) */
+    RP_PARKED_BYTES_MAX = 256 << 20, /* POSTs and relayed messages of all clients that may not be
+                                        heard yet, because they wait for the broker; whose comes
+                                        past it is closed (1013) */
+    RP_POLL_PACKETS_MAX = 16, /* packets in one answer to a poll; python-engineio takes no more */
+    RP_POLL_BYTES = 1 << 20,  /* of such an answer, past which no further packet is put in */
+    RP_RELAY_BYTES_MAX = 50 << 20, /* of one relayed message: the answer to a poll, with the largest
+                                      packet as msgpack in base64; a larger one is dropped (GONE) */
+    RP_RELAYS_MAX = 100000,        /* polls and WebSockets with another gateway; unknown session */
+    RP_RELAY_WINDOW_BYTES =
+        256 << 10, /* messages of one relayed WebSocket under way per direction */
+    RP_RELAY_GRACE_MS =
+        5000, /* past ping interval and timeout, for a relayed poll; then it fails */
 };
 
 /* ---- the broker ---- */
@@ -108,6 +132,11 @@ enum {
 /* bytes of trailers, which we skip; 431 */
 #define RP_HTTP_TRAILER_BYTES_MAX 8192
 
+/* ---- what a proxy says about a connection ---- */
+/* bytes of addresses and further facts behind the first 16 of a PROXY header; those in use stay
+ * below 1 KiB, with the names of a client certificate. Longer: the connection is closed */
+enum { RP_PROXY_BYTES_MAX = 4096 };
+
 /* ---- packets of clients ---- */
 /* Arrays and objects inside one another, in levels. Enough for any real payload, and small enough
  * that no reader of a client overflows its stack on what we pass on. Deeper: RP_E_TOO_BIG. */
@@ -119,19 +148,41 @@ enum { RP_SIO_NSP_BYTES_MAX = 255 };
 
 /* ---- the gateway's sockets ---- */
 enum {
-    RP_CONN_READ_BYTES = 64 << 10,  /* one read; the shared buffer */
-    RP_CONN_READS_PER_TURN = 4,     /* of one connection, before others get their turn */
-    RP_CONN_WRITE_PARTS = 64,       /* frames in one write */
-    RP_CONN_WRITES_PER_TURN = 16,   /* of one connection; it goes on in the next turn */
-    RP_CONN_ANSWER_MS = 30000,      /* for a client to take an HTTP answer; then it is cut off */
-    RP_CONN_LINGER_MS = 2000,       /* for the rest of a closing client's output to be written, and
-                                       again for the client to close its end; then it is cut off */
-    RP_CONN_BUSY_CONNECTIONS = 256, /* past --max-connections: answered with 503, or cut off */
-    RP_LISTEN_BACKLOG = 4096,       /* connections the kernel keeps for us (bounded by somaxconn) */
+    RP_CONN_READ_BYTES = 64 << 10,      /* one read; the shared buffer */
+    RP_CONN_READS_PER_TURN = 4,         /* of one connection, before others get their turn */
+    RP_CONN_INFLATED_BYTES = 256 << 10, /* messages of one connection that were compressed, before
+                                           others get their turn; one always passes */
+    RP_CONN_INFLATED_BYTES_PER_TURN = 4 << 20, /* the same, of all connections in one turn of the
+                                                  loop; whoever waits comes first in the next */
+    RP_CONN_WRITE_PARTS = 64,                  /* frames in one write */
+    RP_CONN_WRITES_PER_TURN = 16,              /* of one connection; it goes on in the next turn */
+    RP_CONN_ANSWER_MS = 30000,        /* for a client to take an HTTP answer, or in each … */
+    RP_CONN_ANSWER_BYTES = 120 << 10, /* … at least so much of it (4 KiB/s); or else it is cut */
+    RP_CONN_BODY_MS = 10000,          /* without a byte of a request's body; 408 */
+    RP_CONN_BODY_TOTAL_MS = 30000,    /* for a body, past … */
+    RP_CONN_BODY_BYTES_PER_S = 4 << 10, /* … what it takes at this rate; 408, at the latest
+                                           RP_CONN_BODY_MS later */
+    RP_CONN_BODIES_BYTES = 256 << 20,   /* memory of all bodies being read; further bytes: 503 */
+    RP_CONN_PARTS_BYTES = 256 << 20,    /* memory of all WebSocket messages that came in part; whose
+                                           grows past it is closed (1013) */
+    RP_CONN_BEHIND_BYTES = 16 << 10,    /* read behind a request that is under way, and no further
+                                           until it is answered */
+    RP_CONN_IDLE_MS = 75000,            /* for the next request of a connection; then it is closed.
+                                           Longer than what proxies keep theirs for (60 s) */
+    RP_CONN_LINGER_MS = 2000,        /* for the rest of a closing client's output to be written, and
+                                        again for the client to close its end; then it is cut off */
+    RP_CONN_BUSY_CONNECTIONS = 256,  /* past --max-connections: answered with 503, or cut off */
+    RP_TLS_HANDSHAKES_PER_TURN = 32, /* steps, each up to a millisecond or two of arithmetic */
+    RP_TLS_RECORD_BYTES = 16 << 10,  /* output gathered for one record, its largest size */
+    RP_LISTEN_ADDRESSES_MAX = 16,    /* of one option; a longer list is refused */
+    RP_LISTEN_BACKLOG = 4096, /* connections the kernel keeps for us (bounded by somaxconn) */
     RP_LISTEN_ACCEPTS_PER_TURN = 128, /* before connected clients get their turn */
     RP_LISTEN_PAUSE_MS = 100,         /* without file descriptors */
     RP_SITE_FILE_BYTES_MAX = 4 << 20, /* one file of --client-dir; a larger one stops the start */
     RP_SITE_HEAD_BYTES_MAX = 4096,    /* an answer without the part that the site owns */
+    RP_SITE_COOKIE_BYTES_MAX = 64,    /* the name of --cookie; a longer one stops the start */
+    RP_SITE_SUBPROTOCOL_BYTES_MAX =
+        255, /* the first that a WebSocket client offers; a longer one is not taken */
 };
 
 /* ---- messages between processes, in one turn of the loop ---- */
@@ -148,4 +199,11 @@ enum {
     RP_ENGINE_TRANSACTION_RECORDS =
         4096, /* in one commit; more would make the first wait for the last */
     RP_ENGINE_TRANSACTION_BYTES = 8 << 20, /* the same, in bytes */
+};
+
+/* ---- lists in options (a longer one stops the start) ---- */
+enum {
+    RP_PATTERNS_MAX = 64,       /* entries of one list: each is tried for each connection */
+    RP_PATTERN_BYTES_MAX = 255, /* one entry; no name or origin that could match is longer */
+    RP_CIDRS_MAX = 64,          /* networks of one list: each is tried for each address */
 };
