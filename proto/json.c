@@ -1,7 +1,7 @@
 #include "proto/json.h"
 
-#include "common/assert.h"
 #include "proto/json_scan.h"
+#include "proto/json_walk.h"
 
 /* Scanning; the conventions are json_scan.h's. */
 
@@ -137,8 +137,7 @@ const uint8_t *rp_json_scan_number(const uint8_t *p, const uint8_t *end) {
     return p != NULL ? scan_delimiter(p, end) : NULL;
 }
 
-/* Anything but an array or object; p < end. */
-static const uint8_t *scan_scalar(const uint8_t *p, const uint8_t *end) {
+const uint8_t *rp_json_scan_scalar(const uint8_t *p, const uint8_t *end) {
     switch (*p) {
     case '"':
         return rp_json_scan_string(p, end);
@@ -153,35 +152,13 @@ static const uint8_t *scan_scalar(const uint8_t *p, const uint8_t *end) {
     }
 }
 
-/* What is open around the place that is being read: one bit per level, set for an object. */
-struct nesting {
-    uint64_t objects[(RP_JSON_DEPTH_MAX + 63) / 64];
-    size_t depth;
-};
-
-static bool nesting_push(struct nesting *n, bool is_object) {
-    if (n->depth == RP_JSON_DEPTH_MAX) {
-        return false;
-    }
-    uint64_t bit = UINT64_C(1) << (n->depth % 64);
-    uint64_t *word = &n->objects[n->depth / 64];
-    *word = is_object ? *word | bit : *word & ~bit;
-    n->depth++;
-    return true;
-}
-
-static bool nesting_in_object(const struct nesting *n) {
-    RP_ASSERT(n->depth > 0);
-    size_t innermost = n->depth - 1;
-    return (n->objects[innermost / 64] >> (innermost % 64) & 1) != 0;
-}
-
 /* Goes over what may follow a value or an empty array's opening, up to the place of the next value:
  * closing brackets, a comma, a key. With the last bracket closed the depth is 0 and the place is
  * after it. */
-static const uint8_t *scan_after_value(const uint8_t *p, const uint8_t *end, struct nesting *open) {
+static const uint8_t *scan_after_value(const uint8_t *p, const uint8_t *end,
+                                       struct rp_json_nesting *open) {
     while (open->depth > 0) {
-        bool in_object = nesting_in_object(open);
+        bool in_object = rp_json_nesting_in_object(open);
         p = rp_json_skip_space(p, end);
         if (p == end) {
             return NULL;
@@ -201,7 +178,7 @@ static const uint8_t *scan_after_value(const uint8_t *p, const uint8_t *end, str
 
 /* Validates one value at *place, which moves after it. Each turn begins where a value must. */
 static enum rp_err validate(const uint8_t **place, const uint8_t *end) {
-    struct nesting open = {.depth = 0};
+    struct rp_json_nesting open = {.depth = 0};
     const uint8_t *p = *place;
     do {
         p = rp_json_skip_space(p, end);
@@ -210,7 +187,7 @@ static enum rp_err validate(const uint8_t **place, const uint8_t *end) {
         }
         if (*p == '[' || *p == '{') {
             bool is_object = *p == '{';
-            if (!nesting_push(&open, is_object)) {
+            if (!rp_json_nesting_push(&open, is_object)) {
                 return RP_E_TOO_BIG;
             }
             p = rp_json_skip_space(p + 1, end);
@@ -220,7 +197,7 @@ static enum rp_err validate(const uint8_t **place, const uint8_t *end) {
                 continue;
             }
         } else {
-            p = scan_scalar(p, end);
+            p = rp_json_scan_scalar(p, end);
         }
         p = p != NULL ? scan_after_value(p, end, &open) : NULL;
         if (p == NULL) {
@@ -351,7 +328,8 @@ static const uint8_t *scan_element(const struct rp_json_iter *it, struct rp_byte
     if (p == end) {
         return NULL;
     }
-    const uint8_t *after = *p == '[' || *p == '{' ? scan_brackets(p, end) : scan_scalar(p, end);
+    const uint8_t *after =
+        *p == '[' || *p == '{' ? scan_brackets(p, end) : rp_json_scan_scalar(p, end);
     if (after != NULL) {
         *ret_key = key;
         *ret_value = rp_json_between(p, after);

@@ -9,7 +9,8 @@
  * escapes and control characters: whether it is UTF-8 is the business of proto/ws (the whole text)
  * and of rp_json_string_decode. "\ud800" alone is therefore valid JSON here, and cannot be decoded.
  *
- * Above: proto/sio (packets), gateway/client.c (the arguments of room events). */
+ * Beside: proto/json_walk (all levels). Above: proto/sio (packets), gateway/client.c (the arguments
+ * of room events). */
 #pragma once
 
 #include "common/buf.h"
@@ -66,6 +67,9 @@ bool rp_json_string_plain(struct rp_bytes value, struct rp_bytes *ret_text);
 /* Appends the text of a string, as UTF-8. It may contain NUL. On failure out is unchanged.
  *   RP_E_INVALID   not a string     RP_E_UTF8   a lone surrogate, or bad UTF-8     RP_E_FULL */
 RP_MUST_USE enum rp_err rp_json_string_decode(struct rp_bytes value, struct rp_buf *out);
+/* The same with U+FFFD for each lone surrogate, as JavaScript writes one in UTF-8: for those who
+ * pass a text on and must not refuse it. */
+RP_MUST_USE enum rp_err rp_json_string_decode_lossy(struct rp_bytes value, struct rp_buf *out);
 
 /* A number that is exactly a non-negative integer up to RP_JSON_INTEGER_MAX. By value, not by
  * spelling: 1000, 1000.0, 1e3 and 10.00E+2 are the same, since not every client writes integers as

@@ -1,4 +1,4 @@
-/* proto/json_scan.h — the pieces of JSON's grammar, for proto/json.c and proto/json_text.c only.
+/* proto/json_scan.h — the pieces of JSON's grammar, for proto/json*.c only.
  *
  * Every rp_json_scan_… takes the place p where a thing should begin and the end of the text, and
  * returns the place after the thing, or NULL if it is not there. p and end are of one text, p <=
@@ -31,6 +31,8 @@ const uint8_t *rp_json_skip_plain(const uint8_t *p, const uint8_t *end);
 const uint8_t *rp_json_scan_string(const uint8_t *p, const uint8_t *end);
 /* A number, and that it ends where a number may. */
 const uint8_t *rp_json_scan_number(const uint8_t *p, const uint8_t *end);
+/* Anything but an array or object; here p < end. */
+const uint8_t *rp_json_scan_scalar(const uint8_t *p, const uint8_t *end);
 
 /* The value of a hexadecimal digit, -1 if it is none. */
 static inline int rp_json_hex_digit(uint8_t c) {

@@ -106,8 +106,13 @@ bool rp_json_string_plain(struct rp_bytes value, struct rp_bytes *ret_text) {
     return true;
 }
 
-/* Appends the run of unescaped text at *p and the escape after it, if there is one. */
-static enum rp_err decode_some(const uint8_t **p, const uint8_t *end, struct rp_buf *out) {
+/* U+FFFD, what stands for what is none */
+#define REPLACEMENT RP_BYTES_LIT("\xEF\xBF\xBD")
+
+/* Appends the run of unescaped text at *p and the escape after it, if there is one; for a lone
+ * surrogate what stands for it, or nothing if it is refused. */
+static enum rp_err decode_some(const uint8_t **p, const uint8_t *end, struct rp_bytes lone,
+                               struct rp_buf *out) {
     const uint8_t *run_end = rp_json_skip_plain(*p, end);
     struct rp_bytes run = rp_json_between(*p, run_end);
     *p = run_end;
@@ -120,10 +125,11 @@ static enum rp_err decode_some(const uint8_t **p, const uint8_t *end, struct rp_
     }
     uint8_t utf8[4];
     size_t len = take_escape(p, end, utf8);
-    return len > 0 ? rp_buf_put(out, rp_bytes(utf8, len)) : RP_E_UTF8;
+    struct rp_bytes decoded = len > 0 ? rp_bytes(utf8, len) : lone;
+    return decoded.len > 0 ? rp_buf_put(out, decoded) : RP_E_UTF8;
 }
 
-enum rp_err rp_json_string_decode(struct rp_bytes value, struct rp_buf *out) {
+static enum rp_err decode(struct rp_bytes value, struct rp_bytes lone, struct rp_buf *out) {
     struct rp_bytes raw;
     if (!string_inside(value, &raw)) {
         return RP_E_INVALID;
@@ -131,13 +137,21 @@ enum rp_err rp_json_string_decode(struct rp_bytes value, struct rp_buf *out) {
     size_t before = out->len;
     const uint8_t *end = rp_json_end_of(raw);
     for (const uint8_t *p = raw.data; p < end;) {
-        enum rp_err err = decode_some(&p, end, out);
+        enum rp_err err = decode_some(&p, end, lone, out);
         if (err != RP_OK) {
             out->len = before;
             return err;
         }
     }
     return RP_OK;
+}
+
+enum rp_err rp_json_string_decode(struct rp_bytes value, struct rp_buf *out) {
+    return decode(value, (struct rp_bytes){0}, out);
+}
+
+enum rp_err rp_json_string_decode_lossy(struct rp_bytes value, struct rp_buf *out) {
+    return decode(value, REPLACEMENT, out);
 }
 
 /* Numbers and words. */

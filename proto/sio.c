@@ -129,8 +129,11 @@ static bool is_event_payload(struct rp_bytes payload) {
            !raw_name_reserved(name);
 }
 
-static bool is_shape_valid(const struct rp_sio_packet *p) {
+bool rp_sio_shape_valid(const struct rp_sio_packet *p) {
     enum rp_json_kind kind = rp_json_kind(p->payload);
+    if ((p->has_id && !may_have_id(p->type)) || is_binary(p->type) != (p->attachments > 0)) {
+        return false;
+    }
     switch (p->type) {
     case RP_SIO_CONNECT:
         return kind == RP_JSON_NONE || kind == RP_JSON_OBJECT;
@@ -163,7 +166,7 @@ enum rp_err rp_sio_parse(struct rp_bytes text, struct rp_sio_packet *ret_packet)
     if (err != RP_OK) {
         return err;
     }
-    if (!is_shape_valid(&p)) {
+    if (!rp_sio_shape_valid(&p)) {
         return RP_E_PROTOCOL;
     }
     *ret_packet = p;
@@ -226,17 +229,26 @@ static struct rp_bytes shown_nsp(struct rp_bytes nsp) {
     return nsp;
 }
 
-/* "4", the packet's type, the namespace. */
-static struct pen start_packet(struct rp_buf *out, enum rp_sio_type type, struct rp_bytes nsp) {
+/* "4", the packet's type, how many attachments a binary one has, the namespace. */
+static struct pen start_any(struct rp_buf *out, enum rp_sio_type type, size_t attachments_count,
+                            struct rp_bytes nsp) {
     struct pen pen = {.out = out, .before = out->len};
     const uint8_t types[] = {RP_EIO_MESSAGE, (uint8_t) ('0' + (int) type)};
     write_raw(&pen, rp_bytes(types, sizeof types));
+    if (is_binary(type)) {
+        pen.err = pen.err ? pen.err : rp_buf_put_u64(out, attachments_count);
+        write_str(&pen, "-");
+    }
     struct rp_bytes shown = shown_nsp(nsp);
     if (shown.len > 0) {
         write_raw(&pen, shown);
         write_str(&pen, ",");
     }
     return pen;
+}
+
+static struct pen start_packet(struct rp_buf *out, enum rp_sio_type type, struct rp_bytes nsp) {
+    return start_any(out, type, 0, nsp);
 }
 
 enum rp_err rp_sio_put_connect(struct rp_buf *out, struct rp_bytes nsp, struct rp_bytes sid,
@@ -272,7 +284,13 @@ enum rp_err rp_sio_put_disconnect(struct rp_buf *out, struct rp_bytes nsp) {
 
 enum rp_err rp_sio_put_ack(struct rp_buf *out, struct rp_bytes nsp, uint64_t id,
                            struct rp_bytes args_json) {
-    struct pen pen = start_packet(out, RP_SIO_ACK, nsp);
+    return rp_sio_put_binary_ack(out, nsp, id, args_json, 0);
+}
+
+enum rp_err rp_sio_put_binary_ack(struct rp_buf *out, struct rp_bytes nsp, uint64_t id,
+                                  struct rp_bytes args_json, size_t attachments_count) {
+    enum rp_sio_type type = attachments_count > 0 ? RP_SIO_BINARY_ACK : RP_SIO_ACK;
+    struct pen pen = start_any(out, type, attachments_count, nsp);
     pen.err = pen.err ? pen.err : rp_buf_put_u64(out, id);
     write_str(&pen, "[");
     write_raw(&pen, args_json);
@@ -299,18 +317,38 @@ static uint8_t *write_bytes(uint8_t *at, struct rp_bytes bytes) {
     return at + bytes.len;
 }
 
+/* The number of attachments and the dash after it; at most 21 bytes. */
+static size_t write_attachments(uint8_t at[21], size_t count) {
+    size_t len = 1;
+    for (size_t left = count; left > 0; left /= 10) {
+        len++;
+    }
+    at[len - 1] = '-';
+    for (size_t i = len - 1; i > 0; i--) {
+        at[i - 1] = (uint8_t) ('0' + count % 10);
+        count /= 10;
+    }
+    return len;
+}
+
 size_t rp_sio_event_len(const struct rp_sio_event *e) {
     RP_ASSERT(is_offset(e->offset));
     struct rp_bytes nsp = shown_nsp(e->nsp);
-    return strlen("42[]") + (nsp.len > 0 ? nsp.len + 1 : 0) + rp_json_string_len(e->name) +
-           (e->args.len > 0 ? 1 + e->args.len : 0) +
+    uint8_t prefix[21];
+    size_t prefix_len =
+        e->attachments_count > 0 ? write_attachments(prefix, e->attachments_count) : 0;
+    return strlen("42[]") + prefix_len + (nsp.len > 0 ? nsp.len + 1 : 0) +
+           rp_json_string_len(e->name) + (e->args.len > 0 ? 1 + e->args.len : 0) +
            (e->offset.len > 0 ? strlen(",\"\"") + e->offset.len : 0);
 }
 
 uint8_t *rp_sio_event_write(uint8_t *at, const struct rp_sio_event *e) {
     struct rp_bytes nsp = shown_nsp(e->nsp);
     *at++ = RP_EIO_MESSAGE;
-    *at++ = '0' + RP_SIO_EVENT;
+    *at++ = '0' + (e->attachments_count > 0 ? RP_SIO_BINARY_EVENT : RP_SIO_EVENT);
+    if (e->attachments_count > 0) {
+        at += write_attachments(at, e->attachments_count);
+    }
     if (nsp.len > 0) {
         at = write_bytes(at, nsp);
         *at++ = ',';

@@ -15,9 +15,14 @@
  *   - an id on CONNECT, DISCONNECT and CONNECT_ERROR is refused (there it is ignored)
  *   - numbers are decimal digits without leading zeros (there "0x2", " " and "007" are numbers)
  *   - whitespace before the payload is refused; after it is allowed, as in JSON
- * The placeholders of a binary packet are not checked; the reference does so with the attachments.
+ * A binary packet is followed by its attachments, each a message of its own (a binary frame). When
+ * they are complete the caller checks the placeholders that stand for them in the payload, with
+ * rp_sio_placeholders_valid; until then the reference does not look at them either. A binary packet
+ * with no attachments is refused: so does the reference since 4.2.7, before it took it for a plain
+ * one, and no client writes it.
  *
- * Below: proto/eio, proto/json. Above: gateway/client.c. */
+ * Below: proto/eio, proto/json. Beside: proto/sio_msgpack (the same packets in binary form),
+ * proto/attachments. Above: gateway/client.c. */
 #pragma once
 
 #include "common/buf.h"
@@ -61,6 +66,18 @@ struct rp_sio_packet {
  * RP_E_TOO_BIG    attachments, id, namespace or JSON depth past the limit */
 RP_MUST_USE enum rp_err rp_sio_parse(struct rp_bytes text, struct rp_sio_packet *ret_packet);
 
+/* Whether a packet of any form is what this type may be: what struct rp_sio_packet says of the
+ * payload, an id only where it may be and where it must be, attachments for the binary types alone.
+ * The payload is valid JSON; the namespace is not looked at. */
+bool rp_sio_shape_valid(const struct rp_sio_packet *packet);
+
+/* Whether every placeholder in a binary packet's payload, an object with "_placeholder":true at any
+ * level, has a "num" that is the index of one of its attachments: an integer from 0 and below
+ * attachments_count. A stricter rule than the reference's: each index at most once, as all clients
+ * write it. Else a small packet could stand for a huge one, once the attachments are put in their
+ * places. An attachment that nothing stands for is allowed. Linear in the payload. */
+bool rp_sio_placeholders_valid(struct rp_bytes payload, size_t attachments_count);
+
 /* Whether an event must not have this name (UTF-8, unescaped) because libraries emit it locally. */
 bool rp_sio_name_reserved(struct rp_bytes name);
 
@@ -96,14 +113,19 @@ RP_MUST_USE enum rp_err rp_sio_put_disconnect(struct rp_buf *out, struct rp_byte
 /* args_json: the array's elements without its brackets, or empty. */
 RP_MUST_USE enum rp_err rp_sio_put_ack(struct rp_buf *out, struct rp_bytes nsp, uint64_t id,
                                        struct rp_bytes args_json);
+/* The same with placeholders for attachments_count attachments in the arguments; with none it is a
+ * plain ack. */
+RP_MUST_USE enum rp_err rp_sio_put_binary_ack(struct rp_buf *out, struct rp_bytes nsp, uint64_t id,
+                                              struct rp_bytes args_json, size_t attachments_count);
 
 /* An event without ack id, rendered once for all its receivers, in a place of exactly the right
- * size: 42["name",args...,"offset"] */
+ * size: 42["name",args...,"offset"], or with attachments 452-["name",args...,"offset"] */
 struct rp_sio_event {
     struct rp_bytes nsp;
-    struct rp_bytes name;   /* unescaped */
-    struct rp_bytes args;   /* raw JSON elements without brackets, or empty */
-    struct rp_bytes offset; /* [0-9a-z.-], appended as the last argument; or empty for none */
+    struct rp_bytes name;     /* unescaped */
+    struct rp_bytes args;     /* raw JSON elements without brackets, or empty */
+    struct rp_bytes offset;   /* [0-9a-z.-], appended as the last argument; or empty for none */
+    size_t attachments_count; /* that args have placeholders for; 0: a plain event */
 };
 
 size_t rp_sio_event_len(const struct rp_sio_event *e);

@@ -5,6 +5,7 @@
  * punctuation between them; strings and numbers mean what they say; what is written is read. */
 #include "common/assert.h"
 #include "proto/json.h"
+#include "proto/json_walk.h"
 
 #include <stdlib.h>
 
@@ -293,6 +294,27 @@ static void check_unvalidated(struct rp_bytes text) {
     (void) rp_json_key_is(text, "room");
 }
 
+/* A walk comes to the end of one value exactly if it is one, and passes each bracket twice. */
+static void check_walk(struct rp_bytes text, enum rp_err whole) {
+    struct rp_json_walk walk = rp_json_walk(text);
+    size_t values_count = 0, open_count = 0;
+    struct rp_json_token token;
+    for (;;) {
+        token = rp_json_walk_next(&walk);
+        if (token.step == RP_JSON_END || token.step == RP_JSON_BROKEN) {
+            break;
+        }
+        RP_ASSERT(token.value.len > 0 && token.value.data >= text.data);
+        RP_ASSERT(token.value.data + token.value.len <= text.data + text.len);
+        open_count -= token.step == RP_JSON_CLOSE;
+        RP_ASSERT(token.depth == open_count);
+        open_count += token.step == RP_JSON_OPEN;
+        values_count += token.depth == 0 && token.step != RP_JSON_CLOSE;
+    }
+    RP_ASSERT(token.step == RP_JSON_BROKEN || open_count == 0);
+    RP_ASSERT((token.step == RP_JSON_END && values_count == 1) == (whole == RP_OK));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct rp_bytes text = rp_bytes(data, size);
     struct rp_bytes value;
@@ -306,6 +328,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         RP_ASSERT(rest.data + rest.len == data + size);
         RP_ASSERT(rest.data >= value.data + value.len);
     }
+    check_walk(text, err);
     check_text(text);
     check_unvalidated(text);
     return 0;

@@ -56,7 +56,9 @@ static uint8_t *write_event(const struct rp_sio_event *e, struct rp_sio_packet *
     RP_ASSERT(rp_eio_parse(rp_bytes(frame, len), &message) == RP_OK);
     RP_ASSERT(message.type == RP_EIO_MESSAGE);
     RP_ASSERT(rp_sio_parse(message.data, ret_packet) == RP_OK);
-    RP_ASSERT(ret_packet->type == RP_SIO_EVENT && !ret_packet->has_id);
+    bool is_binary = e->attachments_count > 0;
+    RP_ASSERT(ret_packet->type == (is_binary ? RP_SIO_BINARY_EVENT : RP_SIO_EVENT));
+    RP_ASSERT(ret_packet->attachments == e->attachments_count && !ret_packet->has_id);
     return frame;
 }
 
@@ -70,7 +72,8 @@ static void check_event_delivered(const struct rp_sio_packet *p) {
         struct rp_sio_event e = {.nsp = p->nsp,
                                  .name = rp_buf_bytes(&name),
                                  .args = rp_sio_rest(p->payload, 1),
-                                 .offset = RP_BYTES_LIT("1.18734-k7f3")};
+                                 .offset = RP_BYTES_LIT("1.18734-k7f3"),
+                                 .attachments_count = p->attachments};
         struct rp_sio_packet delivered;
         uint8_t *frame = write_event(&e, &delivered);
         RP_ASSERT(rp_bytes_eq(delivered.nsp, p->nsp));
@@ -105,6 +108,41 @@ static void check_rest(struct rp_bytes payload) {
     }
 }
 
+/* The same question answered by going into each array and object on its own. Quadratic in depth. */
+static bool placeholders_by_iterator(struct rp_bytes value, size_t count, uint32_t *named) {
+    bool is_object = rp_json_kind(value) == RP_JSON_OBJECT, is_placeholder = false, has_num = false;
+    uint64_t num = 0;
+    struct rp_json_iter it = is_object ? rp_json_iter_object(value) : rp_json_iter_array(value);
+    struct rp_bytes key, element;
+    while (rp_json_iter_next(&it, &key, &element)) {
+        if (!placeholders_by_iterator(element, count, named)) {
+            return false;
+        }
+        if (is_object && rp_json_key_is(key, "_placeholder")) {
+            is_placeholder = rp_bytes_eq_str(element, "true");
+        } else if (is_object && rp_json_key_is(key, "num")) {
+            has_num = rp_json_to_u64(element, &num);
+        }
+    }
+    if (!is_placeholder) {
+        return true;
+    }
+    if (!has_num || num >= count || (*named >> num & 1) != 0) {
+        return false;
+    }
+    *named |= UINT32_C(1) << num;
+    return true;
+}
+
+static void check_placeholders(struct rp_bytes payload) {
+    for (size_t count = 0; count <= RP_SIO_ATTACHMENTS_MAX; count++) {
+        uint32_t named = 0;
+        bool valid = placeholders_by_iterator(payload, count, &named);
+        RP_ASSERT(rp_sio_placeholders_valid(payload, count) == valid);
+    }
+    RP_ASSERT(!rp_sio_placeholders_valid(payload, RP_SIO_ATTACHMENTS_MAX + 1));
+}
+
 static void check_shape(const struct rp_sio_packet *p) {
     enum rp_json_kind kind = rp_json_kind(p->payload);
     bool is_binary = p->type == RP_SIO_BINARY_EVENT || p->type == RP_SIO_BINARY_ACK;
@@ -125,11 +163,13 @@ static void check_shape(const struct rp_sio_packet *p) {
         RP_ASSERT(kind == RP_JSON_ARRAY);
         check_event_delivered(p);
         check_rest(p->payload);
+        check_placeholders(p->payload);
         break;
     case RP_SIO_ACK:
     case RP_SIO_BINARY_ACK:
         RP_ASSERT(kind == RP_JSON_ARRAY && p->has_id);
         check_rest(p->payload);
+        check_placeholders(p->payload);
         break;
     case RP_SIO_CONNECT_ERROR:
         RP_ASSERT(kind == RP_JSON_OBJECT || kind == RP_JSON_STRING);
@@ -145,6 +185,7 @@ static void check_sio(struct rp_bytes text) {
     }
     RP_ASSERT(rp_bytes_eq_str(p.nsp, "/") || is_inside(p.nsp, text));
     RP_ASSERT(is_inside(p.payload, text));
+    RP_ASSERT(rp_sio_shape_valid(&p));
     struct rp_bytes again;
     RP_ASSERT(p.payload.len == 0 || rp_json_whole(p.payload, &again) == RP_OK);
     check_shape(&p);
@@ -199,6 +240,9 @@ static void check_writers(struct rp_bytes parts) {
     check_written(&out, rp_sio_put_connect_error(&out, nsp, text, json), RP_SIO_CONNECT_ERROR, nsp);
     check_written(&out, rp_sio_put_disconnect(&out, nsp), RP_SIO_DISCONNECT, nsp);
     check_written(&out, rp_sio_put_ack(&out, nsp, text.len, json), RP_SIO_ACK, nsp);
+    size_t count = 1 + text.len % RP_SIO_ATTACHMENTS_MAX;
+    check_written(&out, rp_sio_put_binary_ack(&out, nsp, text.len, json, count), RP_SIO_BINARY_ACK,
+                  nsp);
     rp_buf_done(&out);
     if (!rp_sio_name_reserved(text)) {
         struct rp_sio_event e = {.nsp = nsp, .name = text, .args = json};

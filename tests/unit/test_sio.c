@@ -296,6 +296,7 @@ struct writing {
     const char *nsp, *first, *second; /* sid, pid; message, data; -, args */
     uint64_t id;
     const char *expected;
+    size_t attachments_count;
 };
 
 static enum rp_err write_packet(struct rp_buf *out, const struct writing *w) {
@@ -308,25 +309,31 @@ static enum rp_err write_packet(struct rp_buf *out, const struct writing *w) {
         return rp_sio_put_connect_error(out, nsp, first, second);
     case RP_SIO_DISCONNECT:
         return rp_sio_put_disconnect(out, nsp);
+    case RP_SIO_BINARY_ACK:
+        return rp_sio_put_binary_ack(out, nsp, w->id, second, w->attachments_count);
     default:
         return rp_sio_put_ack(out, nsp, w->id, second);
     }
 }
 
 static const struct writing writings[] = {
-    {RP_SIO_CONNECT, "/", "oSO0OpakMV_3jnilAAAA", NULL, 0, "40{\"sid\":\"oSO0OpakMV_3jnilAAAA\"}"},
-    {RP_SIO_CONNECT, NULL, "s", "p", 0, "40{\"sid\":\"s\",\"pid\":\"p\"}"},
-    {RP_SIO_CONNECT, "/admin", "s\"", "p\n", 0, "40/admin,{\"sid\":\"s\\\"\",\"pid\":\"p\\n\"}"},
-    {RP_SIO_CONNECT_ERROR, "/", "Not \"you\"", NULL, 0, "44{\"message\":\"Not \\\"you\\\"\"}"},
+    {RP_SIO_CONNECT, "/", "oSO0OpakMV_3jnilAAAA", NULL, 0, "40{\"sid\":\"oSO0OpakMV_3jnilAAAA\"}",
+     0},
+    {RP_SIO_CONNECT, NULL, "s", "p", 0, "40{\"sid\":\"s\",\"pid\":\"p\"}", 0},
+    {RP_SIO_CONNECT, "/admin", "s\"", "p\n", 0, "40/admin,{\"sid\":\"s\\\"\",\"pid\":\"p\\n\"}", 0},
+    {RP_SIO_CONNECT_ERROR, "/", "Not \"you\"", NULL, 0, "44{\"message\":\"Not \\\"you\\\"\"}", 0},
     {RP_SIO_CONNECT_ERROR, "/x", "Invalid namespace", NULL, 0,
-     "44/x,{\"message\":\"Invalid namespace\"}"},
+     "44/x,{\"message\":\"Invalid namespace\"}", 0},
     {RP_SIO_CONNECT_ERROR, "/x", "no", "{\"code\":1}", 0,
-     "44/x,{\"message\":\"no\",\"data\":{\"code\":1}}"},
-    {RP_SIO_DISCONNECT, "/", NULL, NULL, 0, "41"},
-    {RP_SIO_DISCONNECT, "/admin", NULL, NULL, 0, "41/admin,"},
-    {RP_SIO_ACK, "/", NULL, NULL, 0, "430[]"},
-    {RP_SIO_ACK, "/", NULL, "{\"ok\":true}", 12, "4312[{\"ok\":true}]"},
-    {RP_SIO_ACK, "/admin", NULL, "1,\"b\"", RP_SIO_ID_MAX, "43/admin,9007199254740991[1,\"b\"]"},
+     "44/x,{\"message\":\"no\",\"data\":{\"code\":1}}", 0},
+    {RP_SIO_DISCONNECT, "/", NULL, NULL, 0, "41", 0},
+    {RP_SIO_DISCONNECT, "/admin", NULL, NULL, 0, "41/admin,", 0},
+    {RP_SIO_ACK, "/", NULL, NULL, 0, "430[]", 0},
+    {RP_SIO_ACK, "/", NULL, "{\"ok\":true}", 12, "4312[{\"ok\":true}]", 0},
+    {RP_SIO_ACK, "/admin", NULL, "1,\"b\"", RP_SIO_ID_MAX, "43/admin,9007199254740991[1,\"b\"]", 0},
+    {RP_SIO_BINARY_ACK, "/", NULL, "{\"_placeholder\":true,\"num\":0}", 7,
+     "461-7[{\"_placeholder\":true,\"num\":0}]", 1},
+    {RP_SIO_BINARY_ACK, "/admin", NULL, "1", 0, "4610-/admin,0[1]", 10},
 };
 
 static void test_packets_are_written(void **state) {
@@ -351,27 +358,42 @@ static void test_packets_are_written(void **state) {
         assert_int_equal(p.type, writings[i].type);
         assert_bytes(p.nsp, writings[i].nsp != NULL ? writings[i].nsp : "/");
         assert_int_equal(p.id, writings[i].id);
+        assert_int_equal(p.attachments, writings[i].attachments_count);
     }
+}
+
+static void test_binary_ack_of_nothing_is_an_ack(void **state) {
+    (void) state;
+    struct rp_buf out;
+    rp_buf_init(&out, 100);
+    assert_int_equal(rp_sio_put_binary_ack(&out, (struct rp_bytes){0}, 7, RP_BYTES_LIT("1"), 0),
+                     RP_OK);
+    assert_bytes(rp_buf_bytes(&out), "437[1]");
+    rp_buf_done(&out);
 }
 
 static void test_events_are_written_in_place(void **state) {
     (void) state;
     static const struct {
         const char *nsp, *name, *args, *offset, *expected;
+        size_t attachments_count;
     } table[] = {
-        {NULL, "a", NULL, NULL, "42[\"a\"]"},
-        {"/", "msg", "1", NULL, "42[\"msg\",1]"},
-        {"/", "msg", NULL, "18734-k7f3", "42[\"msg\",\"18734-k7f3\"]"},
-        {"/", "msg", "{\"a\": 1},2", "18734-k7f3", "42[\"msg\",{\"a\": 1},2,\"18734-k7f3\"]"},
+        {NULL, "a", NULL, NULL, "42[\"a\"]", 0},
+        {"/", "msg", "1", NULL, "42[\"msg\",1]", 0},
+        {"/", "msg", NULL, "18734-k7f3", "42[\"msg\",\"18734-k7f3\"]", 0},
+        {"/", "msg", "{\"a\": 1},2", "18734-k7f3", "42[\"msg\",{\"a\": 1},2,\"18734-k7f3\"]", 0},
         {"/admin", "say \"hi\"\n", "\"x\"", "7.18-k7f3",
-         "42/admin,[\"say \\\"hi\\\"\\n\",\"x\",\"7.18-k7f3\"]"},
-        {"/admin", "", NULL, NULL, "42/admin,[\"\"]"},
+         "42/admin,[\"say \\\"hi\\\"\\n\",\"x\",\"7.18-k7f3\"]", 0},
+        {"/admin", "", NULL, NULL, "42/admin,[\"\"]", 0},
+        {"/", "a", "1", NULL, "451-[\"a\",1]", 1},
+        {"/admin", "a", "1", "7-k7f3", "4510-/admin,[\"a\",1,\"7-k7f3\"]", 10},
     };
     for (size_t i = 0; i < COUNT(table); i++) {
         struct rp_sio_event e = {.nsp = rp_bytes_str(table[i].nsp),
                                  .name = rp_bytes_str(table[i].name),
                                  .args = rp_bytes_str(table[i].args),
-                                 .offset = rp_bytes_str(table[i].offset)};
+                                 .offset = rp_bytes_str(table[i].offset),
+                                 .attachments_count = table[i].attachments_count};
         size_t len = strlen(table[i].expected);
         assert_int_equal(rp_sio_event_len(&e), len);
         uint8_t *place = malloc(len);
@@ -380,8 +402,64 @@ static void test_events_are_written_in_place(void **state) {
         assert_bytes(rp_bytes(place, len), table[i].expected);
         free(place);
         struct rp_sio_packet p = parse(table[i].expected + 1);
-        assert_int_equal(p.type, RP_SIO_EVENT);
+        assert_int_equal(p.type, e.attachments_count > 0 ? RP_SIO_BINARY_EVENT : RP_SIO_EVENT);
+        assert_int_equal(p.attachments, e.attachments_count);
         assert_true(rp_bytes_starts_with(rp_sio_rest(p.payload, 1), e.args));
+    }
+}
+
+#define PLACEHOLDER(num) "{\"_placeholder\":true,\"num\":" #num "}"
+
+static void test_placeholders_must_name_attachments(void **state) {
+    (void) state;
+    static const struct {
+        const char *payload;
+        size_t attachments_min, attachments_max; /* with so many it is valid */
+    } table[] = {
+        {"[\"a\"]", 0, 10},
+        {"[\"a\"," PLACEHOLDER(0) "]", 1, 10},
+        {"[\"a\"," PLACEHOLDER(1) "," PLACEHOLDER(0) "]", 2, 10},
+        {"[\"a\"," PLACEHOLDER(9) "]", 10, 10},
+        {"[\"a\",{\"b\":[[" PLACEHOLDER(1) "]],\"c\":" PLACEHOLDER(2) "}]", 3, 10},
+        {"[\"a\",{\"num\":0,\"x\":[1],\"_placeholder\":true}]", 1, 10},
+        {"[\"a\",{\"n\\u0075m\":0,\"\\u005fplaceholder\" : true }]", 1, 10},
+        {"[\"a\",{\"_placeholder\":true,\"num\":1e0}]", 2, 10},
+        /* none of these is a placeholder */
+        {"[\"a\",{\"_placeholder\":false,\"num\":77}]", 0, 10},
+        {"[\"a\",{\"_placeholder\":1,\"num\":77}]", 0, 10},
+        {"[\"a\",{\"_placeholder\":\"true\",\"num\":77}]", 0, 10},
+        {"[\"a\",{\"_placeholder\":[true],\"num\":77}]", 0, 10},
+        {"[\"a\",{\"placeholder\":true,\"num\":77}]", 0, 10},
+        {"[\"a\",[\"_placeholder\",true,\"num\",77]]", 0, 10},
+        {"[\"a\",{\"x\":{\"_placeholder\":0},\"num\":77}]", 0, 10},
+        /* of two the last counts */
+        {"[\"a\",{\"_placeholder\":true,\"num\":77,\"_placeholder\":null}]", 0, 10},
+        {"[\"a\",{\"_placeholder\":true,\"num\":77,\"num\":0}]", 1, 10},
+        /* never valid */
+        {"[\"a\"," PLACEHOLDER(10) "]", 1, 0},
+        {"[\"a\"," PLACEHOLDER(0) "," PLACEHOLDER(0) "]", 1, 0},
+        {"[\"a\"," PLACEHOLDER(-1) "]", 1, 0},
+        {"[\"a\"," PLACEHOLDER(-0) "]", 1, 0},
+        {"[\"a\"," PLACEHOLDER(0.5) "]", 1, 0},
+        {"[\"a\"," PLACEHOLDER("0") "]", 1, 0},
+        {"[\"a\"," PLACEHOLDER(null) "]", 1, 0},
+        {"[\"a\"," PLACEHOLDER([0]) "]", 1, 0},
+        {"[\"a\"," PLACEHOLDER({"num" : 0}) "]", 1, 0},
+        {"[\"a\"," PLACEHOLDER(1e99) "]", 1, 0},
+        {"[\"a\"," PLACEHOLDER(18446744073709551616) "]", 1, 0},
+        {"[\"a\",{\"_placeholder\":true}]", 1, 0},
+        {"[\"a\",{\"num\":0,\"_placeholder\":true,\"num\":\"\"}]", 1, 0},
+        {"[\"a\",{\"_placeholder\":true,\"num\":0,\"x\":" PLACEHOLDER(0) "}]", 1, 0},
+        {"[\"a\",{\"_placeholder\":true,\"x\":{\"num\":0}}]", 1, 0},
+        {"[\"a\"", 1, 0},
+    };
+    for (size_t i = 0; i < COUNT(table); i++) {
+        for (size_t count = 0; count <= RP_SIO_ATTACHMENTS_MAX + 1; count++) {
+            bool valid = rp_sio_placeholders_valid(rp_bytes_str(table[i].payload), count);
+            if (valid != (count >= table[i].attachments_min && count <= table[i].attachments_max)) {
+                fail_msg("%s with %zu attachments", table[i].payload, count);
+            }
+        }
     }
 }
 
@@ -396,7 +474,9 @@ int main(void) {
         cmocka_unit_test(test_arguments_keep_their_bytes),
         cmocka_unit_test(test_rest_is_everything_from_an_index_on),
         cmocka_unit_test(test_packets_are_written),
+        cmocka_unit_test(test_binary_ack_of_nothing_is_an_ack),
         cmocka_unit_test(test_events_are_written_in_place),
+        cmocka_unit_test(test_placeholders_must_name_attachments),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
