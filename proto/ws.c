@@ -30,9 +30,9 @@ enum {
     OPCODE_CONTROL = 8, /* this bit is set in the opcodes of control frames */
     KEY_BYTES = 4,
 
-    /* The reserved bits an extension gave a meaning to. permessage-deflate takes RSV1 (0x40) on the
-     * first frame of a data message; then this becomes a field of the reader. */
-    RSV_AGREED = 0,
+    /* The reserved bit permessage-deflate gave a meaning to: on the first frame of a data message,
+     * the whole message is compressed (RFC 7692 6). */
+    BIT_COMPRESSED = 0x40,
 };
 
 enum { RELEASE_NOTHING, RELEASE_CONTROL, RELEASE_MESSAGE };
@@ -115,6 +115,14 @@ static bool frame_is_fin(const struct rp_ws_reader *r) {
     return (r->header[0] & BIT_FIN) != 0;
 }
 
+static bool frame_begins_message(const struct rp_ws_reader *r) {
+    return !frame_is_control(r) && frame_opcode(r) != OPCODE_CONTINUATION;
+}
+
+static bool frame_begins_compressed(const struct rp_ws_reader *r) {
+    return frame_begins_message(r) && (r->header[0] & BIT_COMPRESSED) != 0;
+}
+
 static size_t message_bytes_max(const struct rp_ws_reader *r) {
     return r->buf.max - RP_WS_CONTROL_BYTES_MAX;
 }
@@ -151,7 +159,8 @@ static enum rp_err check_start(const struct rp_ws_reader *r) {
         ok = frame_is_fin(r) && (r->header[1] & BITS_LEN) <= RP_WS_CONTROL_BYTES_MAX;
         break;
     }
-    ok = ok && (r->header[0] & BITS_RSV & ~RSV_AGREED) == 0;
+    int agreed = r->allow_deflate && frame_begins_message(r) ? BIT_COMPRESSED : 0;
+    ok = ok && (r->header[0] & BITS_RSV & ~agreed) == 0;
     ok = ok && masked == (r->role == RP_WS_SERVER);
     return ok ? RP_OK : RP_E_PROTOCOL;
 }
@@ -184,9 +193,9 @@ static enum rp_err check_header(struct rp_ws_reader *r) {
     if (err == RP_OK && r->header_len == header_len_without_key(r)) {
         err = check_length(r);
     }
-    if (err == RP_OK && r->header_len == header_len_whole(r) && !frame_is_control(r) &&
-        frame_opcode(r) != OPCODE_CONTINUATION) {
+    if (err == RP_OK && r->header_len == header_len_whole(r) && frame_begins_message(r)) {
         r->message_kind = frame_opcode(r);
+        r->message_compressed = frame_begins_compressed(r);
         r->utf8 = UTF8_START;
     }
     return err;
@@ -234,7 +243,7 @@ static enum rp_err take_header(struct rp_ws_reader *r, struct rp_bytes_mut *in) 
 
 /* Whether this frame alone is all there is to hand out, and lies whole in the input. */
 static bool frame_is_here(const struct rp_ws_reader *r, const struct rp_bytes_mut *in) {
-    bool alone = frame_is_control(r) || (frame_is_fin(r) && frame_opcode(r) != OPCODE_CONTINUATION);
+    bool alone = frame_is_control(r) || (frame_is_fin(r) && frame_begins_message(r));
     return alone && r->frame_got == 0 && in->len >= r->frame_len;
 }
 
@@ -244,7 +253,8 @@ static enum rp_err take_in_place(struct rp_ws_reader *r, struct rp_bytes_mut *in
         rp_ws_mask(in->data, r->frame_len, header_key(r), 0);
     }
     struct rp_bytes payload = rp_bytes(in->data, r->frame_len);
-    if (frame_opcode(r) == RP_WS_TEXT && !rp_bytes_is_utf8(payload)) {
+    if (frame_opcode(r) == RP_WS_TEXT && !frame_begins_compressed(r) &&
+        !rp_bytes_is_utf8(payload)) {
         return RP_E_UTF8;
     }
     advance(in, r->frame_len);
@@ -263,7 +273,7 @@ static enum rp_err take_part(struct rp_ws_reader *r, struct rp_bytes_mut *in) {
         if (r->role == RP_WS_SERVER) {
             rp_ws_mask(place, n, header_key(r), r->frame_got);
         }
-        if (!frame_is_control(r) && r->message_kind == RP_WS_TEXT) {
+        if (!frame_is_control(r) && r->message_kind == RP_WS_TEXT && !r->message_compressed) {
             r->utf8 = utf8_feed(r->utf8, place, n);
         }
         r->buf.len += n;
@@ -304,7 +314,7 @@ static enum rp_err take_payload(struct rp_ws_reader *r, struct rp_bytes_mut *in,
 
 /* RFC 6455 7.4 and IANA's registry: 1004 has no meaning; 1005, 1006 and 1015 are never on the wire;
  * 1016 to 2999 are unassigned; 3000 to 4999 are for libraries and applications. */
-static bool close_code_is_valid(uint16_t code) {
+bool rp_ws_close_code_valid(uint16_t code) {
     return (code >= 1000 && code <= 1014 && code != 1004 && code != 1005 && code != 1006) ||
            (code >= 3000 && code <= 4999);
 }
@@ -318,7 +328,7 @@ static enum rp_err parse_close(struct rp_bytes payload, struct rp_ws_msg *ret_ms
     if (payload.len >= 2) {
         msg.close_code = (uint16_t) (payload.data[0] << 8 | payload.data[1]);
         msg.payload = rp_bytes_skip(payload, 2);
-        if (!close_code_is_valid(msg.close_code)) {
+        if (!rp_ws_close_code_valid(msg.close_code)) {
             return RP_E_PROTOCOL;
         }
         if (!rp_bytes_is_utf8(msg.payload)) {
@@ -338,6 +348,7 @@ static enum rp_err make_msg(struct rp_ws_reader *r, struct rp_bytes payload,
     uint8_t kind = frame_is_control(r) ? frame_opcode(r) : r->message_kind;
     *ret_msg = (struct rp_ws_msg){.kind = (enum rp_ws_kind) kind, .payload = payload};
     if (!frame_is_control(r)) {
+        ret_msg->compressed = r->message_compressed;
         r->message_kind = 0;
     }
     return RP_OK;
@@ -349,6 +360,10 @@ void rp_ws_reader_init(struct rp_ws_reader *r, enum rp_ws_role role, size_t mess
     RP_ASSERT(message_bytes_max <= RP_WS_MESSAGE_BYTES_LIMIT);
     *r = (struct rp_ws_reader){.role = (uint8_t) role};
     rp_buf_init(&r->buf, message_bytes_max + RP_WS_CONTROL_BYTES_MAX);
+}
+
+void rp_ws_reader_allow_deflate(struct rp_ws_reader *r) {
+    r->allow_deflate = true;
 }
 
 void rp_ws_reader_done(struct rp_ws_reader *r) {
@@ -457,6 +472,14 @@ size_t rp_ws_header(uint8_t out[RP_WS_HEADER_MAX], enum rp_ws_kind kind, uint64_
     return 2 + bytes;
 }
 
+size_t rp_ws_header_deflated(uint8_t out[RP_WS_HEADER_MAX], enum rp_ws_kind kind,
+                             uint64_t payload_len) {
+    RP_ASSERT((kind & OPCODE_CONTROL) == 0);
+    size_t len = rp_ws_header(out, kind, payload_len);
+    out[0] |= BIT_COMPRESSED;
+    return len;
+}
+
 size_t rp_ws_header_masked(uint8_t out[RP_WS_HEADER_MAX], enum rp_ws_kind kind,
                            uint64_t payload_len, const uint8_t key[4]) {
     size_t len = rp_ws_header(out, kind, payload_len);
@@ -471,15 +494,25 @@ static struct rp_blob *frame_new(enum rp_ws_kind kind, size_t payload_len) {
     size_t header_len = rp_ws_header(header, kind, payload_len);
     struct rp_blob *frame = rp_blob_new(header_len + payload_len);
     memcpy(frame->data, header, header_len);
-    frame->head = (uint32_t) header_len;
     return frame;
+}
+
+static uint8_t *payload_of(struct rp_blob *frame, size_t payload_len) {
+    return frame->data + frame->len - payload_len;
 }
 
 struct rp_blob *rp_ws_frame(enum rp_ws_kind kind, struct rp_bytes payload) {
     struct rp_blob *frame = frame_new(kind, payload.len);
     if (payload.len > 0) {
-        memcpy(frame->data + frame->head, payload.data, payload.len);
+        memcpy(payload_of(frame, payload.len), payload.data, payload.len);
     }
+    return frame;
+}
+
+struct rp_blob *rp_ws_frame_deflated(enum rp_ws_kind kind, struct rp_bytes payload) {
+    RP_ASSERT((kind & OPCODE_CONTROL) == 0);
+    struct rp_blob *frame = rp_ws_frame(kind, payload);
+    frame->data[0] |= BIT_COMPRESSED;
     return frame;
 }
 
@@ -502,12 +535,13 @@ struct rp_blob *rp_ws_close_frame(uint16_t code, const char *reason) {
     if (code == RP_WS_CLOSE_NONE) {
         return frame_new(RP_WS_CLOSE, 0);
     }
-    RP_ASSERT(close_code_is_valid(code));
+    RP_ASSERT(rp_ws_close_code_valid(code));
     struct rp_bytes text = cut_reason(reason);
     struct rp_blob *frame = frame_new(RP_WS_CLOSE, 2 + text.len);
-    put_big_endian(frame->data + frame->head, code, 2);
+    uint8_t *payload = payload_of(frame, 2 + text.len);
+    put_big_endian(payload, code, 2);
     if (text.len > 0) {
-        memcpy(frame->data + frame->head + 2, text.data, text.len);
+        memcpy(payload + 2, text.data, text.len);
     }
     return frame;
 }

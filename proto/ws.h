@@ -42,6 +42,8 @@ enum rp_ws_kind {
 
 struct rp_ws_msg {
     enum rp_ws_kind kind;
+    bool compressed; /* of a TEXT or BINARY: the payload is what rp_inflate_message takes, its text
+                        not looked at */
     struct rp_bytes payload; /* of a CLOSE the reason; borrowed until the next call on the reader */
     uint16_t close_code;     /* of a CLOSE; RP_WS_CLOSE_NONE when it had none; otherwise 0 */
 };
@@ -59,10 +61,16 @@ struct rp_ws_reader {
     int8_t err;
     uint8_t release; /* what of buf the caller has borrowed, to be given up at the next call */
     bool closed;
+    bool allow_deflate;
+    bool message_compressed; /* of the data message under way */
 };
 
 /* A reader that refuses messages longer than message_bytes_max (<= RP_WS_MESSAGE_BYTES_LIMIT). */
 void rp_ws_reader_init(struct rp_ws_reader *r, enum rp_ws_role role, size_t message_bytes_max);
+/* After permessage-deflate was agreed (proto/deflate.h), before the first byte: messages may be
+ * compressed (RSV1, RFC 7692 6.1). message_bytes_max is then of what arrives; whoever inflates it
+ * bounds the result, and judges the UTF-8 of a text. */
+void rp_ws_reader_allow_deflate(struct rp_ws_reader *r);
 /* Frees what a message in part holds. A zeroed reader is fine. */
 void rp_ws_reader_done(struct rp_ws_reader *r);
 
@@ -88,13 +96,20 @@ void rp_ws_mask(uint8_t *data, size_t len, const uint8_t key[4], size_t offset);
 /* The header of one whole (FIN) unmasked frame, as a server sends it. Returns its length: 2, 4
  * or 10. Control frames: payload_len <= RP_WS_CONTROL_BYTES_MAX. */
 size_t rp_ws_header(uint8_t out[RP_WS_HEADER_MAX], enum rp_ws_kind kind, uint64_t payload_len);
-/* The same as a client sends it: 6, 8 or 14 bytes. The caller masks the payload with key
+/* The same of a compressed message (RSV1); TEXT or BINARY. */
+size_t rp_ws_header_deflated(uint8_t out[RP_WS_HEADER_MAX], enum rp_ws_kind kind,
+                             uint64_t payload_len);
+/* rp_ws_header as a client sends it: 6, 8 or 14 bytes. The caller masks the payload with key
  * (rp_ws_mask). */
 size_t rp_ws_header_masked(uint8_t out[RP_WS_HEADER_MAX], enum rp_ws_kind kind,
                            uint64_t payload_len, const uint8_t key[4]);
 
-/* A server's frame around a copy of the payload; blob->head is the header's length. Gives it. */
+/* A server's frame around a copy of the payload. Gives it. */
 struct rp_blob *rp_ws_frame(enum rp_ws_kind kind, struct rp_bytes payload);
+/* The same of a payload that rp_deflate_message made of a TEXT or BINARY one. */
+struct rp_blob *rp_ws_frame_deflated(enum rp_ws_kind kind, struct rp_bytes payload);
+/* Whether a close frame may have this code (RFC 6455 7.4). */
+bool rp_ws_close_code_valid(uint16_t code);
 /* A server's close frame. RP_WS_CLOSE_NONE sends no code. A reason (NULL: none) is cut to
  * RP_WS_REASON_BYTES_MAX at a character's end, and left out if it is not UTF-8. Gives the blob. */
 struct rp_blob *rp_ws_close_frame(uint16_t code, const char *reason);

@@ -14,6 +14,8 @@
 
 enum { MESSAGE_BYTES_MAX = 70000, STREAM_BYTES_MAX = 400000 };
 
+static bool deflate_allowed; /* in the readers that are made */
+
 /* ---- Making streams ---- */
 
 /* One frame, well-formed or not. */
@@ -70,7 +72,9 @@ static void transcribe(struct rp_buf *out, const struct rp_ws_msg *msg) {
                                         [RP_WS_CLOSE] = "close",
                                         [RP_WS_PING] = "ping",
                                         [RP_WS_PONG] = "pong"};
-    assert_int_equal(rp_buf_printf(out, "%s%s(", out->len ? " " : "", names[msg->kind]), RP_OK);
+    assert_int_equal(rp_buf_printf(out, "%s%s%s(", out->len ? " " : "",
+                                   msg->compressed ? "deflated " : "", names[msg->kind]),
+                     RP_OK);
     if (msg->kind == RP_WS_CLOSE) {
         assert_int_equal(rp_buf_printf(out, "%d,", msg->close_code), RP_OK);
     } else {
@@ -120,6 +124,9 @@ static char *read_in_pieces(enum rp_ws_role role, size_t message_bytes_max, stru
     struct rp_ws_reader r;
     struct rp_buf out;
     rp_ws_reader_init(&r, role, message_bytes_max);
+    if (deflate_allowed) {
+        rp_ws_reader_allow_deflate(&r);
+    }
     rp_buf_init(&out, 1 << 20);
     size_t n = first < stream.len ? first : stream.len;
     while (feed(&r, rp_bytes(stream.data, n), &out) && n < stream.len) {
@@ -216,18 +223,76 @@ static const struct conversation conversations[] = {
     {"an error stays", {{FIN | 3, "a"}, {FIN | 1, "b"}}, "error(protocol error)"},
 };
 
+static void expect_conversation(const struct conversation *c, size_t max) {
+    for (int role = RP_WS_SERVER; role <= RP_WS_CLIENT; role++) {
+        struct rp_buf stream;
+        rp_buf_init(&stream, STREAM_BYTES_MAX);
+        add_frames(&stream, role, c->frames);
+        expect(c->name, role, max, rp_buf_bytes(&stream), c->expected);
+        rp_buf_done(&stream);
+    }
+}
+
 static void test_conversations_give_their_messages(void **state) {
     (void) state;
     for (size_t i = 0; i < sizeof conversations / sizeof *conversations; i++) {
-        const struct conversation *c = &conversations[i];
-        for (int role = RP_WS_SERVER; role <= RP_WS_CLIENT; role++) {
-            struct rp_buf stream;
-            rp_buf_init(&stream, STREAM_BYTES_MAX);
-            add_frames(&stream, role, c->frames);
-            expect(c->name, role, MESSAGE_BYTES_MAX, rp_buf_bytes(&stream), c->expected);
-            rp_buf_done(&stream);
-        }
+        expect_conversation(&conversations[i], MESSAGE_BYTES_MAX);
     }
+}
+
+/* ---- RSV1, where permessage-deflate was agreed ---- */
+
+#define RSV1 0x40
+
+static const struct conversation deflated[] = {
+    {"plain messages as before", {{FIN | 1, "a"}, {FIN | 2, "b"}}, "text(a) binary(b)"},
+    {"one", {{FIN | RSV1 | 2, "abc"}}, "deflated binary(abc)"},
+    {"a text that is no UTF-8", {{FIN | RSV1 | 1, "\xFF\xC3"}}, "deflated text(\xFF\xC3)"},
+    {"empty", {{FIN | RSV1 | 1, ""}}, "deflated text()"},
+    {"fragments", {{RSV1 | 1, "\xFF"}, {0, "\x80"}, {FIN | 0, "x"}}, "deflated text(\xFF\x80x)"},
+    {"control between fragments",
+     {{RSV1 | 1, "\xFF"}, {FIN | 9, "\xFF"}, {FIN | 0, "\xFE"}},
+     "ping(\xFF) deflated text(\xFF\xFE)"},
+    {"compressed and plain in turn",
+     {{FIN | RSV1 | 1, "\xFF"}, {FIN | 1, "b"}, {RSV1 | 2, "c"}, {FIN | 0, "d"}, {FIN | 2, "e"}},
+     "deflated text(\xFF) text(b) deflated binary(cd) binary(e)"},
+    {"a plain text is judged again",
+     {{FIN | RSV1 | 1, "\xFF"}, {FIN | 1, "\xFF"}},
+     "deflated text(\xFF) error(text is not valid UTF-8)"},
+    {"a plain text in fragments is judged again",
+     {{RSV1 | 1, "\xFF"}, {FIN | 0, ""}, {1, "\xC3"}, {FIN | 0, ""}},
+     "deflated text(\xFF) error(text is not valid UTF-8)"},
+    {"on a continuation", {{RSV1 | 1, "a"}, {FIN | RSV1 | 0, "b"}}, "error(protocol error)"},
+    {"on the continuation of a plain one",
+     {{1, "a"}, {FIN | RSV1 | 0, "b"}},
+     "error(protocol error)"},
+    {"on a ping", {{FIN | RSV1 | 9, "a"}}, "error(protocol error)"},
+    {"on a pong", {{FIN | RSV1 | 10, "a"}}, "error(protocol error)"},
+    {"on a close", {{FIN | RSV1 | 8, ""}}, "error(protocol error)"},
+    {"on opcode 3", {{FIN | RSV1 | 3, ""}}, "error(protocol error)"},
+    {"with RSV2", {{FIN | RSV1 | 0x20 | 1, "a"}}, "error(protocol error)"},
+    {"with RSV3", {{FIN | RSV1 | 0x10 | 1, "a"}}, "error(protocol error)"},
+    {"too big as it arrives", {{FIN | RSV1 | 1, "123456789"}}, "error(larger than the limit)"},
+    {"too big in the sum",
+     {{RSV1 | 1, "12345678"}, {FIN | 0, "9"}},
+     "error(larger than the limit)"},
+};
+
+static void test_compressed_messages_are_marked(void **state) {
+    (void) state;
+    deflate_allowed = true;
+    for (size_t i = 0; i < sizeof deflated / sizeof *deflated; i++) {
+        expect_conversation(&deflated[i], 8);
+    }
+    static const uint8_t payload[] = {0xF2, 0x48};
+    struct rp_blob *frame = rp_ws_frame_deflated(RP_WS_TEXT, rp_bytes(payload, 2));
+    assert_int_equal(frame->data[0], FIN | RSV1 | 1);
+    expect("blob", RP_WS_CLIENT, 8, rp_blob_bytes(frame), "deflated text(\xF2H)");
+    uint8_t header[RP_WS_HEADER_MAX];
+    assert_int_equal(rp_ws_header_deflated(header, RP_WS_TEXT, 2), 2);
+    assert_memory_equal(header, frame->data, 2);
+    rp_blob_unref(frame);
+    deflate_allowed = false;
 }
 
 static void test_utf8_is_judged_across_fragments(void **state) {
@@ -537,23 +602,21 @@ static void test_headers_written_are_minimal_and_read_back(void **state) {
     }
 }
 
-static void expect_blob(struct rp_blob *blob, size_t head, const char *expected) {
-    assert_int_equal(blob->head, head);
+static void expect_blob(struct rp_blob *blob, const char *expected) {
     expect("blob", RP_WS_CLIENT, MESSAGE_BYTES_MAX, rp_blob_bytes(blob), expected);
     rp_blob_unref(blob);
 }
 
 static void test_frames_written_are_read_back(void **state) {
     (void) state;
-    expect_blob(rp_ws_frame(RP_WS_TEXT, rp_bytes_str("hello")), 2, "text(hello)");
-    expect_blob(rp_ws_frame(RP_WS_TEXT, rp_bytes(NULL, 0)), 2, "text()");
-    expect_blob(rp_ws_frame(RP_WS_PONG, rp_bytes_str("p")), 2, "pong(p)");
-    expect_blob(rp_ws_close_frame(1001, "going away"), 2, "close(1001,going away)");
-    expect_blob(rp_ws_close_frame(4999, NULL), 2, "close(4999,)");
-    expect_blob(rp_ws_close_frame(RP_WS_CLOSE_NONE, "unsaid"), 2, "close(1005,)");
-    expect_blob(rp_ws_close_frame(1000, "not UTF-8 \xFF"), 2, "close(1000,)");
+    expect_blob(rp_ws_frame(RP_WS_TEXT, rp_bytes_str("hello")), "text(hello)");
+    expect_blob(rp_ws_frame(RP_WS_TEXT, rp_bytes(NULL, 0)), "text()");
+    expect_blob(rp_ws_frame(RP_WS_PONG, rp_bytes_str("p")), "pong(p)");
+    expect_blob(rp_ws_close_frame(1001, "going away"), "close(1001,going away)");
+    expect_blob(rp_ws_close_frame(4999, NULL), "close(4999,)");
+    expect_blob(rp_ws_close_frame(RP_WS_CLOSE_NONE, "unsaid"), "close(1005,)");
+    expect_blob(rp_ws_close_frame(1000, "not UTF-8 \xFF"), "close(1000,)");
     struct rp_blob *big = rp_ws_frame(RP_WS_BINARY, rp_bytes(conversations, 126));
-    assert_int_equal(big->head, 4);
     assert_int_equal(big->len, 130);
     assert_memory_equal(big->data + 4, conversations, 126);
     rp_blob_unref(big);
@@ -619,6 +682,7 @@ static void test_keys_malformed_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conversations_give_their_messages),
+        cmocka_unit_test(test_compressed_messages_are_marked),
         cmocka_unit_test(test_utf8_is_judged_across_fragments),
         cmocka_unit_test(test_utf8_fault_is_found_before_the_message_ends),
         cmocka_unit_test(test_close_codes_follow_the_registry),
