@@ -8,7 +8,7 @@
 #include "common/buf.h"
 #include "proto/op_list.h"
 
-enum { RP_PROTOCOL_VERSION = 1 };
+enum { RP_PROTOCOL_VERSION = 2 };
 
 enum rp_op_kind {
 #define RP_OP_ENUM(NAME, name, code) RP_OP_##NAME = code,
@@ -17,6 +17,19 @@ enum rp_op_kind {
 };
 
 enum rp_op_publish_flag { RP_OP_PUBLISH_NO_ECHO = 1, RP_OP_PUBLISH_VOLATILE = 2 };
+/* What one gateway asks of another, and answers (PROTOCOL.md, Relays). */
+enum rp_op_relay_what {
+    RP_RELAY_GONE = 0, /* said by the broker: the other gateway is not there, or cannot take it */
+    RP_RELAY_GET = 1,
+    RP_RELAY_POST = 2,
+    RP_RELAY_ABORT = 3,
+    RP_RELAY_ANSWER = 4,
+    RP_RELAY_WS_OPEN = 5,
+    RP_RELAY_WS_TEXT = 6,
+    RP_RELAY_WS_BINARY = 7,
+    RP_RELAY_WS_SENT = 8,
+    RP_RELAY_WS_CLOSE = 9,
+};
 enum rp_op_ruling { RP_OP_KEPT = 0, RP_OP_SUPERSEDED = 1, RP_OP_UNKNOWN = 2 };
 
 #define RP_OP_U64_MEMBER(T, field) uint64_t field;

@@ -26,7 +26,8 @@
     U(T, num) U(T, session) U(T, conn) B(T, room) U(T, has_since) U(T, since) U(T, limit) U(T, upto)
 #define RP_OP_LEAVE_F(T, U, B) U(T, num) U(T, session) U(T, conn) B(T, room)
 #define RP_OP_PUBLISH_F(T, U, B)                                                                   \
-    U(T, num) U(T, session) U(T, conn) U(T, flags) B(T, room) B(T, name) B(T, args) B(T, id)
+    U(T, num)                                                                                      \
+    U(T, session) U(T, conn) U(T, flags) B(T, room) B(T, name) B(T, args) B(T, id) B(T, attachments)
 #define RP_OP_HISTORY_F(T, U, B)                                                                   \
     U(T, num)                                                                                      \
     U(T, session) U(T, conn) B(T, room) U(T, has_since) U(T, since) U(T, before) U(T, limit)
@@ -34,6 +35,11 @@
 /* gateway → broker: about a session that catches up */
 #define RP_OP_CATCHUP_F(T, U, B) U(T, session) U(T, conn) U(T, pos)
 #define RP_OP_PAGE_DONE_F(T, U, B) U(T, session) U(T, conn) U(T, page)
+/* gateway → broker → gateway: requests of clients that reached another gateway than theirs. The
+ * broker turns RELAY{to} into RELAYED{from} and looks at nothing else */
+#define RP_OP_RELAY_F(T, U, B) U(T, to) U(T, what) U(T, id) U(T, number) B(T, sid) B(T, data)
+#define RP_OP_RELAYED_F(T, U, B) U(T, from) U(T, what) U(T, id) U(T, number) B(T, sid) B(T, data)
+#define RP_OP_LOST_F(T, U, B) U(T, incarnation)
 /* broker → gateway: the life of the link */
 #define RP_OP_WELCOME_F(T, U, B) U(T, version) B(T, epoch) U(T, head)
 #define RP_OP_REFUSED_F(T, U, B) B(T, code) B(T, message)
@@ -48,12 +54,14 @@
 #define RP_OP_RESULT_F(T, U, B) U(T, num) B(T, json)
 /* broker → gateway: deliveries */
 #define RP_OP_DELIVER_F(T, U, B)                                                                   \
-    U(T, seq) U(T, is_volatile) B(T, room) U(T, except) B(T, name) B(T, args)
+    U(T, seq)                                                                                      \
+    U(T, is_volatile) B(T, nsp) B(T, room) U(T, except) B(T, name) B(T, args) B(T, attachments)
 #define RP_OP_MEMBER_F(T, U, B) U(T, seq) U(T, conn) U(T, joined) B(T, room)
 #define RP_OP_JOINED_F(T, U, B) U(T, num) U(T, upto)
 #define RP_OP_HOLD_F(T, U, B) U(T, conn) U(T, pos)
 #define RP_OP_REPLAY_F(T, U, B)                                                                    \
-    U(T, conn) U(T, seq) U(T, pos) U(T, history) U(T, truncated) B(T, name) B(T, args)
+    U(T, conn)                                                                                     \
+    U(T, seq) U(T, pos) U(T, history) U(T, truncated) B(T, name) B(T, args) B(T, attachments)
 #define RP_OP_PAGE_F(T, U, B) U(T, conn) U(T, pos) U(T, page)
 #define RP_OP_LIVE_F(T, U, B) U(T, conn) U(T, pos)
 #define RP_OP_EVICT_F(T, U, B) U(T, conn) B(T, reason)
@@ -72,6 +80,7 @@
     OP(PRESENCE, presence, 16)                                                                     \
     OP(CATCHUP, catchup, 20)                                                                       \
     OP(PAGE_DONE, page_done, 21)                                                                   \
+    OP(RELAY, relay, 22)                                                                           \
     OP(WELCOME, welcome, 40)                                                                       \
     OP(REFUSED, refused, 41)                                                                       \
     OP(RESET, reset, 42)                                                                           \
@@ -87,4 +96,6 @@
     OP(REPLAY, replay, 62)                                                                         \
     OP(PAGE, page, 63)                                                                             \
     OP(LIVE, live, 64)                                                                             \
-    OP(EVICT, evict, 65)
+    OP(EVICT, evict, 65)                                                                           \
+    OP(RELAYED, relayed, 68)                                                                       \
+    OP(LOST, lost, 69)
