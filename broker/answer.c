@@ -6,6 +6,8 @@
 #include "broker/state.h"
 
 #include "common/alloc.h"
+#include "common/base64.h"
+#include "proto/attachments.h"
 #include "proto/json.h"
 
 #include <stdlib.h>
@@ -33,6 +35,23 @@ static void put_string(struct rp_buf *out, struct rp_bytes text) {
     RP_ASSERT(rp_json_put_string(out, text) == RP_OK);
 }
 
+/* The attachments as an array of base64 texts, in the order of the placeholders' numbers. */
+static void put_attachments(struct rp_buf *out, struct rp_bytes packed) {
+    struct rp_bytes attachment;
+    const char *before = "\"";
+    put(out, ",\"attachments\":[");
+    while (rp_attachments_next(&packed, &attachment) == RP_OK) {
+        put(out, before);
+        uint8_t *at = rp_buf_reserve(out, rp_base64_len(attachment.len));
+        RP_ASSERT(at != NULL);
+        rp_base64_write(at, attachment);
+        out->len += rp_base64_len(attachment.len);
+        put(out, "\"");
+        before = ",\"";
+    }
+    put(out, "]");
+}
+
 static void put_event(struct rp_buf *out, const struct rp_record *r) {
     put(out, "{\"seq\":");
     put_u64(out, r->seq);
@@ -50,19 +69,24 @@ static void put_event(struct rp_buf *out, const struct rp_record *r) {
     } else {
         put(out, "null");
     }
+    if (r->f.attachments.len > 0) {
+        put_attachments(out, r->f.attachments);
+    }
     put(out, "}");
+}
+
+static_assert(RP_PAYLOAD_BYTES_MAX / 3 * 4 + RP_HISTORY_BYTES_MAX <=
+                  RP_LINK_MESSAGE_BYTES_MAX - RP_LINK_BATCH_BYTES,
+              "the answer with one event, however large, fits behind a batch");
+
+/* What an event counts in RP_HISTORY_BYTES_MAX: base64 makes four bytes of three. */
+static size_t answer_size(const struct rp_record *r) {
+    return r->size + r->f.attachments.len / 3;
 }
 
 static void put_result(struct rp_peer *peer, uint64_t num, struct rp_bytes json) {
     struct rp_op op = {.kind = RP_OP_RESULT, .result = {.num = num, .json = json}};
     rp_link_put(&peer->link, &op);
-}
-
-/* The namespace of the session that asks, or of any if it has ended meanwhile: then nobody hears
- * the answer. */
-static struct rp_bytes nsp_of(const struct rp_core *core, uint64_t session_id) {
-    const struct rp_session *session = rp_sessions_find(&core->sessions, session_id);
-    return session != NULL ? rp_session_nsp(session) : RP_BYTES_LIT("/");
 }
 
 /* ---- history ---- */
@@ -89,10 +113,10 @@ static void answer_history(struct rp_core *core, struct rp_peer *peer,
 }
 
 /* Answers from the tail if the whole range is in it. */
-static bool history_from_tail(struct rp_core *core, struct rp_peer *peer,
+static bool history_from_tail(struct rp_core *core, struct rp_peer *peer, struct rp_bytes nsp,
                               const struct rp_op_history *op) {
     uint64_t after = op->has_since ? op->since : 0;
-    const struct rp_room *room = rp_rooms_find(&core->rooms, nsp_of(core, op->session), op->room);
+    const struct rp_room *room = rp_rooms_find(&core->rooms, nsp, op->room);
     size_t from = room != NULL ? rp_room_events_after(room, after) : 0;
     size_t to =
         room != NULL && op->before > after + 1 ? rp_room_events_after(room, op->before - 1) : from;
@@ -104,7 +128,7 @@ static bool history_from_tail(struct rp_core *core, struct rp_peer *peer,
     size_t count = 0, bytes = 0, limit = available < op->limit ? available : (size_t) op->limit;
     for (; count < limit; count++) {
         size_t at = op->has_since ? from + count : to - 1 - count;
-        bytes += rp_room_event(room, at)->size;
+        bytes += answer_size(rp_room_event(room, at));
         if (count > 0 && bytes > RP_HISTORY_BYTES_MAX) {
             break;
         }
@@ -138,10 +162,21 @@ static void answer_free(struct rp_answer *answer) {
     free(answer);
 }
 
-static struct rp_read_job *read_history(struct rp_core *core, const struct rp_op_history *op) {
-    const struct rp_session *session = rp_sessions_find(&core->sessions, op->session);
-    struct rp_engine_span span = {.nsp =
-                                      session != NULL ? rp_session_nsp(session) : RP_BYTES_LIT("/"),
+/* How many of a page's events go into an answer; the others are asked for again. */
+static size_t history_fitting(const struct rp_engine_page *page) {
+    size_t count = 0, bytes = 0;
+    for (; count < page->records_count; count++) {
+        bytes += answer_size(page->records[count]);
+        if (count > 0 && bytes > RP_HISTORY_BYTES_MAX) {
+            break;
+        }
+    }
+    return count;
+}
+
+static struct rp_read_job *read_history(struct rp_core *core, struct rp_bytes nsp,
+                                        const struct rp_op_history *op) {
+    struct rp_engine_span span = {.nsp = nsp,
                                   .room = op->room,
                                   .after = op->has_since ? op->since : 0,
                                   .upto = op->before > 0 ? op->before - 1 : 0};
@@ -191,12 +226,12 @@ static struct rp_read_job *read_probe(struct rp_core *core, const struct rp_op_c
 
 /* ---- presence ---- */
 
-static void answer_presence(struct rp_core *core, struct rp_peer *peer,
+static void answer_presence(struct rp_core *core, struct rp_peer *peer, struct rp_bytes nsp,
                             const struct rp_op_presence *op) {
     struct rp_buf *out = &core->scratch;
     rp_buf_clear(out);
     put(out, "{\"ok\":true,\"members\":[");
-    const struct rp_room *room = rp_rooms_find(&core->rooms, nsp_of(core, op->session), op->room);
+    const struct rp_room *room = rp_rooms_find(&core->rooms, nsp, op->room);
     size_t count = 0;
     bool more = false;
     struct rp_list empty, *it, *tmp;
@@ -228,23 +263,35 @@ static bool has_credit(const struct rp_core *core, const struct rp_peer *peer) {
     return rp_link_credit(&peer->link) > core->config.link_credit_bytes / 4;
 }
 
+/* Answers HISTORY or PRESENCE from memory if that can be; true: answered. If the session that asked
+ * has ended meanwhile, nobody knows any more whose rooms it meant. */
+static bool answer_at_once(struct rp_core *core, struct rp_peer *peer, const struct rp_op *op,
+                           const struct rp_session *session) {
+    if (session == NULL) {
+        /* both begin with num, session, conn */
+        rp_core_put_failed(peer, op->history.num, "superseded", "the session has ended");
+        return true;
+    }
+    if (op->kind == RP_OP_PRESENCE) {
+        answer_presence(core, peer, rp_session_nsp(session), &op->presence);
+        return true;
+    }
+    return history_from_tail(core, peer, rp_session_nsp(session), &op->history);
+}
+
 /* Answers, or asks the engine, or waits for what is missing. The answer may be freed. */
 static void ask(struct rp_core *core, struct rp_answer *answer) {
     struct rp_op op = answer_request(core, answer);
     struct rp_peer *peer = answer->peer;
-    bool now = op.kind == RP_OP_CONNECT || has_credit(core, peer);
-    if (now && op.kind == RP_OP_PRESENCE) {
-        answer_presence(core, peer, &op.presence);
-        answer_free(answer);
-        return;
-    }
-    if (now && op.kind == RP_OP_HISTORY && history_from_tail(core, peer, &op.history)) {
-        answer_free(answer);
-        return;
-    }
-    if (now) {
-        answer->job = op.kind == RP_OP_CONNECT ? read_probe(core, &op.connect, answer->pos)
-                                               : read_history(core, &op.history);
+    if (op.kind == RP_OP_CONNECT) {
+        answer->job = read_probe(core, &op.connect, answer->pos);
+    } else if (has_credit(core, peer)) {
+        const struct rp_session *session = rp_sessions_find(&core->sessions, op.history.session);
+        if (answer_at_once(core, peer, &op, session)) {
+            answer_free(answer);
+            return;
+        }
+        answer->job = read_history(core, rp_session_nsp(session), &op.history);
     }
     if (answer->job != NULL) {
         answer->job->answer = answer;
@@ -288,8 +335,9 @@ void rp_core_answer_page(struct rp_core *core, struct rp_answer *answer,
     } else if (page->err != RP_OK) {
         rp_core_put_failed(peer, op.history.num, "unavailable", rp_strerror(page->err));
     } else {
-        answer_history(core, peer, &op.history, page->records, page->records_count,
-                       !op.history.has_since, page->more, page->truncated);
+        size_t count = history_fitting(page);
+        answer_history(core, peer, &op.history, page->records, count, !op.history.has_since,
+                       page->more || count < page->records_count, page->truncated);
     }
     answer_free(answer);
 }

@@ -198,10 +198,12 @@ static struct rp_op deliver_op(const struct rp_core *core, const struct rp_recor
     }
     return (struct rp_op){.kind = RP_OP_DELIVER,
                           .deliver = {.seq = r->seq,
+                                      .nsp = r->f.nsp,
                                       .room = r->f.room,
                                       .except = except,
                                       .name = r->f.name,
-                                      .args = r->f.args}};
+                                      .args = r->f.args,
+                                      .attachments = r->f.attachments}};
 }
 
 static bool has_interest(const struct rp_room *room, const struct rp_peer *peer) {
@@ -545,19 +547,22 @@ void rp_core_outcome(struct rp_core *core, struct rp_engine_outcome *outcome) {
 
 void rp_core_deliver_volatile(struct rp_core *core, const struct rp_session *sender,
                               const struct rp_op_publish *op) {
+    enum { OPERATION_BYTES_MAX = 1024 }; /* names, numbers and headers of a DELIVER */
     struct rp_room *room = rp_rooms_find(&core->rooms, rp_session_nsp(sender), op->room);
     struct rp_op deliver = {
         .kind = RP_OP_DELIVER,
         .deliver = {.seq = core->head,
                     .is_volatile = 1,
+                    .nsp = rp_session_nsp(sender),
                     .room = op->room,
                     .except = op->flags & RP_OP_PUBLISH_NO_ECHO ? sender->conn : 0,
                     .name = op->name,
-                    .args = op->args}};
+                    .args = op->args,
+                    .attachments = op->attachments}};
+    size_t size = op->args.len + op->attachments.len + OPERATION_BYTES_MAX;
     for (size_t i = 0; room != NULL && i < room->interest_count; i++) {
         struct rp_peer *peer = room->interest[i].peer;
-        if (peer->state == RP_PEER_UP && peer->live &&
-            rp_link_may_put(&peer->link, op->args.len + 1024)) {
+        if (peer->state == RP_PEER_UP && peer->live && rp_link_may_put(&peer->link, size)) {
             rp_link_put(&peer->link, &deliver);
             core->stats.delivers++;
         } else {

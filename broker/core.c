@@ -217,6 +217,9 @@ static void operation(struct rp_core *core, struct rp_peer *peer, const struct r
     case RP_OP_PAGE_DONE:
         about_cursor(core, peer, op);
         break;
+    case RP_OP_RELAY:
+        rp_core_relay(core, peer, &op->relay);
+        break;
     case RP_OP_CONNECT:
     case RP_OP_CLOSE:
     case RP_OP_JOIN:

@@ -45,6 +45,7 @@ struct rp_core_stats {
     uint64_t publishes, publishes_duplicate, publishes_volatile, requests_resent, requests_refused;
     uint64_t committed, delivers, volatile_dropped, links_behind;
     uint64_t replayed_events, replay_pages, reads, evicted;
+    uint64_t relays, relays_refused, relays_malformed;
     uint64_t sessions, connected, rooms, intervals, gateways, cursors, tail_records,
         tail_bytes;       /* gauges */
     uint64_t head, first; /* gauges: newest and oldest seq */

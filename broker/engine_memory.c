@@ -20,7 +20,7 @@ struct stored_member {
 };
 
 struct trimmed_room {
-    struct rp_record *last; /* has the room's name, and the seq */
+    struct rp_record *last; /* has the room's namespace and name, and the seq */
 };
 
 struct rp_memory_store {
@@ -253,7 +253,8 @@ static bool is_truncated(const struct rp_memory_store *store, const struct rp_en
         for (size_t k = 0; k < store->trimmed_count; k++) {
             const struct rp_record *last = store->trimmed[k].last;
             if (last->seq > read->spans[i].after &&
-                rp_bytes_eq(last->f.room, read->spans[i].room)) {
+                rp_bytes_eq(last->f.room, read->spans[i].room) &&
+                rp_bytes_eq(last->f.nsp, read->spans[i].nsp)) {
                 return true;
             }
         }
@@ -295,7 +296,8 @@ static void read_free(struct waiting_read *w) {
 
 static void note_trimmed(struct rp_memory_store *store, struct rp_record *r) {
     for (size_t i = 0; i < store->trimmed_count; i++) {
-        if (rp_bytes_eq(store->trimmed[i].last->f.room, r->f.room)) {
+        const struct rp_record_fields *last = &store->trimmed[i].last->f;
+        if (rp_bytes_eq(last->room, r->f.room) && rp_bytes_eq(last->nsp, r->f.nsp)) {
             rp_record_unref(store->trimmed[i].last);
             store->trimmed[i].last = rp_record_ref(r);
             return;

@@ -81,7 +81,11 @@ void rp_core_peer_down(struct rp_core *core, struct rp_peer *peer) {
         return;
     }
     rp_map_remove(&core->by_link, &peer->by_link);
+    bool was_up = peer->state == RP_PEER_UP;
     peer->state = RP_PEER_DOWN;
+    if (was_up) {
+        rp_core_tell_lost(core, peer);
+    }
     peer->live = false;
     peer->down_since_ms = core->now.mono_ms;
     rp_core_answers_drop(core, peer);

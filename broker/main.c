@@ -32,8 +32,8 @@ enum {
     WHY_SIZE = 512,
     MESSAGE_BYTES_MAX = 16 << 10,
     READERS = 2,
-    STOP_MS_MAX = 4000,  /* the engine's outcomes are waited for, when stopping */
-    LINGER_MS = 1000,    /* for the last answers to leave */
+    STOP_MS_MAX = 4000, /* the engine's outcomes are waited for, when stopping */
+    LINGER_MS = 1000,   /* for the last answers to leave */
 };
 
 /* ---- options ---- */

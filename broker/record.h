@@ -6,7 +6,7 @@
  * What each kind means for the projections (`session` and `member`), which every engine keeps in
  * the same transaction as the record itself:
  *
- *   EVENT    nsp room name args [id] [sid = sender] [session = sender's]: nothing
+ *   EVENT    nsp room name args [attachments] [id] [sid = sender] [session = sender's]: nothing
  *   OPEN     nsp sid pid_hash: a session is born; its number is this record's seq, as is its
  * connection number. It is connected at gateway `origin`. RESUME   session [aux = position from
  * which the client is served]: connected at `origin`, connection number = seq CLOSE    session
@@ -52,6 +52,8 @@ struct rp_record_fields {
     uint64_t conn;    /* connection number the request came with */
     uint64_t aux;     /* see above */
     struct rp_bytes nsp, room, name, args, id, sid, pid_hash; /* args is a JSON array */
+    struct rp_bytes attachments; /* the binary ones that args has placeholders for, packed: each is
+                                    4 bytes of length, big-endian, and then the bytes */
 };
 
 struct rp_record {

@@ -68,6 +68,17 @@ static void history_free(struct history *h) {
     free(h);
 }
 
+/* Every request is answered: a history that will not be finished is, too. A gateway whose link is
+ * lost asks again. */
+static void drop_history(const struct rp_cursor *c, struct history *h) {
+    struct rp_peer *peer = c->session->peer;
+    if (peer->state != RP_PEER_DOWN) {
+        rp_core_put_failed(peer, h->num, "superseded",
+                           "the connection ended before its history was complete");
+    }
+    history_free(h);
+}
+
 void rp_core_cursor_drop(struct rp_core *core, struct rp_session *session) {
     struct rp_cursor *c = session->cursor;
     if (c == NULL) {
@@ -76,7 +87,7 @@ void rp_core_cursor_drop(struct rp_core *core, struct rp_session *session) {
     rp_core_read_cancel(core, c->job);
     struct rp_list *it, *tmp;
     RP_LIST_FOR(&c->histories, it, tmp) {
-        history_free(RP_CONTAINER_OF(it, struct history, node));
+        drop_history(c, RP_CONTAINER_OF(it, struct history, node));
     }
     rp_list_remove(&c->ready_node);
     rp_list_remove(&c->node);
@@ -151,7 +162,8 @@ static void put_event(struct rp_core *core, struct rp_cursor *c, struct history 
                                   .history = h != NULL ? h->num : 0,
                                   .truncated = h != NULL && h->truncated,
                                   .name = r->f.name,
-                                  .args = r->f.args}};
+                                  .args = r->f.args,
+                                  .attachments = r->f.attachments}};
     rp_link_put(&session->peer->link, &op);
     core->stats.replayed_events++;
     c->page_bytes += r->size;

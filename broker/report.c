@@ -41,6 +41,16 @@ static enum rp_err put_links(struct rp_buf *out, const struct rp_core_stats *s,
     return PUT(out, metrics);
 }
 
+static enum rp_err put_relays(struct rp_buf *out, const struct rp_core_stats *s) {
+    const struct rp_metric metrics[] = {
+        COUNTER("relays", s->relays, "Relays passed on from one gateway to another."),
+        COUNTER("relays_refused", s->relays_refused,
+                "Relays whose gateway was not there or had no credit."),
+        COUNTER("relays_malformed", s->relays_malformed, "Relays of a kind nobody knows, dropped."),
+    };
+    return PUT(out, metrics);
+}
+
 static enum rp_err put_sessions(struct rp_buf *out, const struct rp_core_stats *s) {
     const struct rp_metric metrics[] = {
         GAUGE("sessions", s->sessions, "Sessions, connected or recoverable."),
@@ -109,6 +119,7 @@ enum rp_err rp_report_metrics(void *ctx, struct rp_buf *out) {
     struct rp_report *report = ctx;
     const struct rp_core_stats *s = rp_core_stats(report->core);
     enum rp_err err = put_links(out, s, rp_hub_stats(report->hub));
+    err = err == RP_OK ? put_relays(out, s) : err;
     err = err == RP_OK ? put_sessions(out, s) : err;
     err = err == RP_OK ? put_events(out, s) : err;
     return err == RP_OK ? put_engine(out, report->engine) : err;

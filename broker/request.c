@@ -5,6 +5,7 @@
 #include "broker/state.h"
 
 #include "common/alloc.h"
+#include "proto/attachments.h"
 #include "proto/offset.h"
 
 void rp_core_put_failed(struct rp_peer *peer, uint64_t num, const char *code, const char *message) {
@@ -180,9 +181,12 @@ static struct rp_session *valid_session(struct rp_core *core, struct rp_peer *pe
 static void request_close(struct rp_core *core, struct rp_peer *peer,
                           const struct rp_op_close *op) {
     struct rp_session *session = rp_sessions_find(&core->sessions, op->session);
-    if (session == NULL || session->conn != op->conn || session->takeovers > 0 || session->ending ||
-        session->peer != peer) {
+    if (session == NULL || session->conn != op->conn || session->ending || session->peer != peer) {
         rp_core_put_done(peer, op->num, 0, false); /* nothing of this connection is left */
+        return;
+    }
+    if (session->takeovers > 0) { /* the disk may refuse it, and then this would be forgotten */
+        rp_core_put_failed(peer, op->num, "unavailable", "a takeover is under way");
         return;
     }
     rp_core_cursor_drop(core, session);
@@ -269,10 +273,12 @@ static void request_leave(struct rp_core *core, struct rp_peer *peer,
 }
 
 /* Arguments go into the middle of other JSON as they are; that they are JSON is for the gateway to
- * see to. */
-static bool valid_args(struct rp_bytes args) {
+ * see to. Together with the attachments they are one payload. */
+static bool valid_payload(struct rp_bytes args, struct rp_bytes attachments) {
+    size_t count;
     return args.len >= 2 && args.len <= RP_PAYLOAD_BYTES_MAX && args.data[0] == '[' &&
-           args.data[args.len - 1] == ']';
+           args.data[args.len - 1] == ']' && attachments.len <= RP_PAYLOAD_BYTES_MAX - args.len &&
+           rp_attachments_count(attachments, &count) == RP_OK && count <= RP_SIO_ATTACHMENTS_MAX;
 }
 
 static void request_publish(struct rp_core *core, struct rp_peer *peer,
@@ -282,7 +288,7 @@ static void request_publish(struct rp_core *core, struct rp_peer *peer,
         return;
     }
     if (!valid_name(op->room) || op->name.len == 0 || op->name.len > RP_EVENT_BYTES_MAX ||
-        op->id.len > RP_ID_BYTES_MAX || !valid_args(op->args)) {
+        op->id.len > RP_ID_BYTES_MAX || !valid_payload(op->args, op->attachments)) {
         rp_core_put_failed(peer, op->num, "bad_args", "malformed PUBLISH");
         return;
     }
@@ -304,6 +310,7 @@ static void request_publish(struct rp_core *core, struct rp_peer *peer,
                                      .room = op->room,
                                      .name = op->name,
                                      .args = op->args,
+                                     .attachments = op->attachments,
                                      .id = op->id,
                                      .sid = rp_session_sid(session)};
     rp_core_append(core, &event);

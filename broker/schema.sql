@@ -1,7 +1,10 @@
--- broker/schema.sql — the log and its projections, version 1.
+-- broker/schema.sql — the log and its projections, version 2.
 --
--- One source of the schema: it is embedded in the broker and run once on a new file. deploy/sqlite.md shows what to ask
--- it. Tables are compact (NULL for empty and for 0); the views at the end are for people.
+-- The schema as it is now: it is embedded in the broker and run once on a new file. sqlite_file.c has the steps that
+-- bring a file of an older version here. Tables are compact (NULL for empty and for 0); the views for people are in
+-- views.sql.
+--
+-- Version 2: event.attachments.
 
 -- What the log is: epoch, next_seq, first_seq, indexed_seq, segment_events, clean, boot_id, sync.
 -- next_seq is a lower bound that survives the removal of all rows; the newest row may be beyond it.
@@ -29,7 +32,8 @@ CREATE TABLE event (
     aux      INTEGER,
     flags    INTEGER,
     pid_hash BLOB,
-    sum      INTEGER NOT NULL  -- CRC-32 of all of it, as a signed number
+    sum      INTEGER NOT NULL, -- CRC-32 of all of it, as a signed number
+    attachments BLOB           -- binary ones, for the placeholders in args: 4 bytes of length, big-endian, the bytes, …
 );
 CREATE UNIQUE INDEX event_id ON event (nsp, id) WHERE id IS NOT NULL;
 
@@ -81,45 +85,3 @@ CREATE TABLE member (
     ts       INTEGER,
     PRIMARY KEY (session, room, from_seq)
 ) WITHOUT ROWID;
-
--- For people.
-
-CREATE VIEW messages AS
-SELECT seq,
-       strftime('%Y-%m-%dT%H:%M:%fZ', ts / 1000.0, 'unixepoch') AS time,
-       room, name AS event, args, sid AS sender, id, nsp
-FROM event
-WHERE kind = 1;
-
--- The same through the index: ask with WHERE room = … .
-CREATE VIEW messages_in_room AS
-SELECT CAST(j.value AS INTEGER) AS seq,
-       strftime('%Y-%m-%dT%H:%M:%fZ', e.ts / 1000.0, 'unixepoch') AS time,
-       i.room AS room, e.name AS event, e.args AS args, e.sid AS sender, e.id AS id, i.nsp AS nsp
-FROM segment s
-CROSS JOIN room_index i ON i.segment = s.segment
-CROSS JOIN json_each(i.seqs) j
-CROSS JOIN event e ON e.seq = j.value
-UNION ALL
-SELECT seq,
-       strftime('%Y-%m-%dT%H:%M:%fZ', ts / 1000.0, 'unixepoch') AS time,
-       room, name AS event, args, sid AS sender, id, nsp
-FROM event
-WHERE kind = 1 AND seq > (SELECT value FROM meta WHERE key = 'indexed_seq');
-
-CREATE VIEW members AS
-SELECT s.sid AS sid, m.room AS room,
-       strftime('%Y-%m-%dT%H:%M:%fZ', m.ts / 1000.0, 'unixepoch') AS since,
-       m.from_seq AS from_seq, s.gateway IS NOT NULL AS connected, s.nsp AS nsp
-FROM member m
-JOIN session s ON s.session = m.session
-WHERE m.to_seq IS NULL;
-
-CREATE VIEW sessions AS
-SELECT sid,
-       CASE WHEN gateway IS NULL THEN 'away' ELSE 'connected' END AS state,
-       CASE WHEN gateway IS NOT NULL THEN printf('%016x', gateway) END AS gateway,
-       strftime('%Y-%m-%dT%H:%M:%fZ', opened_ts / 1000.0, 'unixepoch') AS opened,
-       strftime('%Y-%m-%dT%H:%M:%fZ', closed_ts / 1000.0, 'unixepoch') AS closed,
-       session, conn, floor_seq, nsp
-FROM session;

@@ -105,8 +105,8 @@ struct rp_interval *rp_session_membership(const struct rp_session *s, const stru
     return i;
 }
 
-const struct rp_interval *rp_session_membership_at(const struct rp_session *s, const struct rp_room *room,
-                                                   uint64_t seq) {
+const struct rp_interval *rp_session_membership_at(const struct rp_session *s,
+                                                   const struct rp_room *room, uint64_t seq) {
     for (const struct rp_interval *i = s->open; i != NULL; i = i->next) {
         if (i->room == room && i->from_seq <= seq) {
             return i;

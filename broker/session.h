@@ -73,9 +73,10 @@ static inline struct rp_bytes rp_session_nsp(const struct rp_session *s) {
 
 /* The session's open interval in the room, or NULL. */
 struct rp_interval *rp_session_membership(const struct rp_session *s, const struct rp_room *room);
-/* The interval in the room that contains a seq, its ends included, open or closed; NULL if there is none. */
-const struct rp_interval *rp_session_membership_at(const struct rp_session *s, const struct rp_room *room,
-                                                   uint64_t seq);
+/* The interval in the room that contains a seq, its ends included, open or closed; NULL if there is
+ * none. */
+const struct rp_interval *rp_session_membership_at(const struct rp_session *s,
+                                                   const struct rp_room *room, uint64_t seq);
 struct rp_interval *rp_session_join(struct rp_sessions *sessions, struct rp_session *s,
                                     struct rp_room *room, uint64_t from_seq, uint64_t ts_ms);
 /* Ends an open interval; it is remembered among the closed ones. */

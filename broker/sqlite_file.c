@@ -1,11 +1,12 @@
 /* broker/sqlite_file.c — from a path to a log that may be written: it is a file of ours, nobody
  * else has it, its schema is this version's, its tail is whole, and its epoch is right for what may
  * have been lost. Whatever is wrong is said in one sentence with the way out, and nothing is
- * changed in a file that is refused. */
+ * changed in a file that is refused (but its schema, if only the tail is found damaged). */
 #include "broker/sqlite_state.h"
 
 #include "broker/schema_sql.h"
 #include "broker/sqlite_row.h"
+#include "broker/views_sql.h"
 #include "common/assert.h"
 
 #include <errno.h>
@@ -25,13 +26,14 @@ enum {
     BOOT_ID_SIZE = 48,
 };
 
-/* A step brings a file to its version. Released steps never change; a new version adds a file and a
- * line. */
+/* A new file gets schema.sql as it is. One of an older version gets the steps that lead from it to
+ * the newest, each of which brings it to its version; a step never changes once it is released, and
+ * a change of schema.sql is a new step. The views hold nothing and are made anew. */
 static const struct {
     uint32_t version;
     const char *sql;
 } steps[] = {
-    {1, rp_schema_sql},
+    {2, "ALTER TABLE event ADD COLUMN attachments BLOB"},
 };
 enum { STEPS_COUNT = sizeof steps / sizeof steps[0] };
 
@@ -198,33 +200,44 @@ static int first_meta(sqlite3 *db, uint64_t segment_events) {
     return rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "clean", 1) : rc;
 }
 
-static int run_steps(sqlite3 *db, uint64_t version, uint64_t segment_events) {
-    int rc = rp_sqlite_exec(db, "BEGIN IMMEDIATE");
+static int create_schema(sqlite3 *db, uint64_t segment_events) {
+    int rc = rp_sqlite_exec(db, rp_schema_sql);
+    return rc == SQLITE_OK ? first_meta(db, segment_events) : rc;
+}
+
+static int run_steps(sqlite3 *db, uint64_t version) {
+    int rc = SQLITE_OK;
     for (size_t i = 0; i < STEPS_COUNT && rc == SQLITE_OK; i++) {
-        if (steps[i].version <= version) {
-            continue;
-        }
-        char numbers[96];
-        snprintf(numbers, sizeof numbers, "PRAGMA application_id = %d; PRAGMA user_version = %u",
-                 APPLICATION_ID, steps[i].version);
-        rc = rp_sqlite_exec(db, steps[i].sql);
-        rc = rc == SQLITE_OK ? rp_sqlite_exec(db, numbers) : rc;
+        rc = steps[i].version > version ? rp_sqlite_exec(db, steps[i].sql) : SQLITE_OK;
     }
-    rc = rc == SQLITE_OK && version == 0 ? first_meta(db, segment_events) : rc;
+    return rc;
+}
+
+/* From version (0: an empty file) to the newest, all or nothing. */
+static int upgrade(sqlite3 *db, uint64_t version, uint64_t segment_events) {
+    char numbers[96];
+    snprintf(numbers, sizeof numbers, "PRAGMA application_id = %d; PRAGMA user_version = %u",
+             APPLICATION_ID, steps[STEPS_COUNT - 1].version);
+    int rc = rp_sqlite_exec(db, "BEGIN IMMEDIATE");
+    if (rc == SQLITE_OK) {
+        rc = version == 0 ? create_schema(db, segment_events) : run_steps(db, version);
+    }
+    rc = rc == SQLITE_OK ? rp_sqlite_exec(db, rp_views_sql) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_exec(db, numbers) : rc;
     return rc == SQLITE_OK ? rp_sqlite_exec(db, "COMMIT") : rc;
 }
 
-/* The whole schema is there or nothing: a new file gets it in one transaction, before it turns to
- * WAL. */
+/* A new file gets its schema in one transaction, before it turns to WAL. */
 static enum rp_err migrate(struct rp_sqlite *s, uint64_t version, struct rp_buf *message) {
     sqlite3 *db = s->writer.db;
+    uint32_t newest = steps[STEPS_COUNT - 1].version;
     int rc = rp_sqlite_exec(db, "PRAGMA synchronous = FULL; PRAGMA secure_delete = FAST;"
                                 "PRAGMA journal_size_limit = 67108864");
     if (rc == SQLITE_OK && version == 0) {
         rc = rp_sqlite_exec(db, "PRAGMA auto_vacuum = NONE");
     }
-    if (rc == SQLITE_OK && version < steps[STEPS_COUNT - 1].version) {
-        rc = run_steps(db, version, s->segment_events);
+    if (rc == SQLITE_OK && version < newest) {
+        rc = upgrade(db, version, s->segment_events);
     }
     sqlite3_stmt *stmt = NULL;
     rc =
@@ -240,7 +253,16 @@ static enum rp_err migrate(struct rp_sqlite *s, uint64_t version, struct rp_buf 
     }
     int end = sqlite3_finalize(stmt);
     rc = rc == SQLITE_OK ? end : rc;
-    return rc == SQLITE_OK ? RP_OK : fail_sqlite(s, version == 0 ? "create" : "open", rc, message);
+    if (rc != SQLITE_OK) {
+        return fail_sqlite(s, version == 0 ? "create" : "open", rc, message);
+    }
+    if (version > 0 && version < newest) {
+        say(message,
+            "the database %s had schema version %llu and has %u now; older brokers cannot open it "
+            "any more",
+            s->path, (unsigned long long) version, newest);
+    }
+    return RP_OK;
 }
 
 /* ---- what is in it ---- */

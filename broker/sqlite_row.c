@@ -6,7 +6,8 @@
 enum { ROW_NUMBERS = 9, ROW_TEXTS = 7 };
 
 /* CRC-32 over the numbers and the lengths, little-endian, and then the texts: no byte can move from
- * one column to another unseen. */
+ * one column to another unseen. Attachments come last, with their length, and only where there are
+ * any: the rows of schema version 1, which had none, keep their sums. */
 static uint32_t checksum(uint64_t seq, const struct rp_record_fields *f) {
     const struct rp_bytes texts[ROW_TEXTS] = {f->nsp, f->room, f->name,    f->args,
                                               f->id,  f->sid,  f->pid_hash};
@@ -24,6 +25,11 @@ static uint32_t checksum(uint64_t seq, const struct rp_record_fields *f) {
         if (texts[i].len > 0) {
             sum = crc32_z(sum, texts[i].data, texts[i].len);
         }
+    }
+    if (f->attachments.len > 0) {
+        uint64_t len = htole64(f->attachments.len);
+        sum = crc32_z(sum, (const Bytef *) &len, sizeof len);
+        sum = crc32_z(sum, f->attachments.data, f->attachments.len);
     }
     return (uint32_t) sum;
 }
@@ -49,6 +55,7 @@ void rp_sqlite_row_bind(sqlite3_stmt *insert, const struct rp_record *r) {
     rp_sqlite_bind_u64(insert, 15, f->flags);
     rp_sqlite_bind_blob(insert, 16, f->pid_hash);
     sqlite3_bind_int64(insert, 17, (int32_t) checksum(r->seq, f));
+    rp_sqlite_bind_blob(insert, 18, f->attachments);
 }
 
 enum rp_err rp_sqlite_row_read(sqlite3_stmt *select, struct rp_record **ret_record) {
@@ -69,6 +76,7 @@ enum rp_err rp_sqlite_row_read(sqlite3_stmt *select, struct rp_record **ret_reco
         .aux = rp_sqlite_u64(select, 13),
         .flags = (uint32_t) rp_sqlite_u64(select, 14),
         .pid_hash = rp_sqlite_blob(select, 15),
+        .attachments = rp_sqlite_blob(select, 17),
     };
     if ((int32_t) checksum(seq, &f) != sqlite3_column_int64(select, 16)) {
         return RP_E_CORRUPT;

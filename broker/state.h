@@ -6,6 +6,7 @@
  *     commit.c   committed records → state, and what each gateway is told of them
  *     replay.c   cursors: sessions that catch up
  *     answer.c   history and presence
+ *     relay.c    what one gateway says to another
  *
  * Two positions matter. `head` is the newest committed seq. A peer's position is the seq up to
  * which everything it should know has been put on its link, in log order; for a live peer that is
@@ -198,6 +199,9 @@ void rp_core_page(struct rp_core *core, struct rp_engine_page *page);
 /* The session catches up from pos. It must have no cursor. */
 struct rp_cursor *rp_core_cursor_start(struct rp_core *core, struct rp_session *session,
                                        uint64_t pos);
+/* The session has no cursor any more. Joins whose history was not complete are answered with
+ * FAILED, unless the link is lost: then they come again. If the connection is to be closed, EVICT
+ * must be on the link before, or its client hears that a join failed which did not. */
 void rp_core_cursor_drop(struct rp_core *core, struct rp_session *session);
 /* The gateway should know that a join with since is done, and where its history ends, before
  * anything else of it: after a lost link it must not be done again, for the session may have left
@@ -214,6 +218,12 @@ void rp_core_cursor_page(struct rp_core *core, struct rp_cursor *cursor, enum rp
 bool rp_core_replay(struct rp_core *core);
 /* The lowest position that a cursor, or a link that is behind, still needs; UINT64_MAX: none. */
 uint64_t rp_core_pinned(const struct rp_core *core);
+
+/* ---- relay.c ---- */
+/* Passes a RELAY on to the gateway it is for, or tells the sender that it is GONE. */
+void rp_core_relay(struct rp_core *core, struct rp_peer *from, const struct rp_op_relay *op);
+/* The link of a gateway that was up is lost: all others that are up are told. */
+void rp_core_tell_lost(struct rp_core *core, const struct rp_peer *lost);
 
 /* ---- answer.c ---- */
 struct rp_answer;

@@ -251,12 +251,13 @@ static struct rp_bytes pid_hash(unsigned pid) {
 }
 
 /* resume: the pid presented, 0: none. Returns the request's number. */
-static uint64_t ask_connect(uint64_t link_id, unsigned pid, unsigned resume, const char *offset) {
+static uint64_t ask_connect_in(uint64_t link_id, const char *nsp, unsigned pid, unsigned resume,
+                               const char *offset) {
     uint64_t num = bench.next_num++;
     send(link_id,
          (struct rp_op){.kind = RP_OP_CONNECT,
                         .connect = {.num = num,
-                                    .nsp = RP_BYTES_LIT("/"),
+                                    .nsp = rp_bytes_str(nsp),
                                     .sid = RP_BYTES_LIT("sid"),
                                     .pid_hash = pid_hash(pid),
                                     .resume_hash = resume ? pid_hash(resume) : rp_bytes(NULL, 0),
@@ -264,8 +265,13 @@ static uint64_t ask_connect(uint64_t link_id, unsigned pid, unsigned resume, con
     return num;
 }
 
-static struct member connect_new(uint64_t link_id, unsigned pid) {
-    uint64_t num = ask_connect(link_id, pid, 0, "");
+BENCH_UNUSED static uint64_t ask_connect(uint64_t link_id, unsigned pid, unsigned resume,
+                                         const char *offset) {
+    return ask_connect_in(link_id, "/", pid, resume, offset);
+}
+
+static struct member connect_in(uint64_t link_id, const char *nsp, unsigned pid) {
+    uint64_t num = ask_connect_in(link_id, nsp, pid, 0, "");
     run();
     struct rp_op got = next(link_id, RP_OP_CONNECTED);
     assert_int_equal(got.connected.num, num);
@@ -273,7 +279,11 @@ static struct member connect_new(uint64_t link_id, unsigned pid) {
     return (struct member){link_id, got.connected.session, got.connected.conn};
 }
 
-static uint64_t ask_join(struct member m, const char *room) {
+BENCH_UNUSED static struct member connect_new(uint64_t link_id, unsigned pid) {
+    return connect_in(link_id, "/", pid);
+}
+
+BENCH_UNUSED static uint64_t ask_join(struct member m, const char *room) {
     uint64_t num = bench.next_num++;
     send(m.link_id, (struct rp_op){.kind = RP_OP_JOIN,
                                    .join = {.num = num,
@@ -308,7 +318,7 @@ BENCH_UNUSED static uint64_t ask_leave(struct member m, const char *room) {
     return num;
 }
 
-static struct rp_op publish_op(struct member m, const char *room, const char *args) {
+BENCH_UNUSED static struct rp_op publish_op(struct member m, const char *room, const char *args) {
     return (struct rp_op){.kind = RP_OP_PUBLISH,
                           .publish = {.num = bench.next_num++,
                                       .session = m.session,
@@ -318,7 +328,7 @@ static struct rp_op publish_op(struct member m, const char *room, const char *ar
                                       .args = rp_bytes_str(args)}};
 }
 
-static uint64_t ask_publish(struct member m, const char *room, const char *args) {
+BENCH_UNUSED static uint64_t ask_publish(struct member m, const char *room, const char *args) {
     struct rp_op op = publish_op(m, room, args);
     send(m.link_id, op);
     return op.publish.num;
@@ -326,7 +336,7 @@ static uint64_t ask_publish(struct member m, const char *room, const char *args)
 
 /* The same, done and answered. */
 
-static uint64_t assert_done(uint64_t link_id, uint64_t num) {
+BENCH_UNUSED static uint64_t assert_done(uint64_t link_id, uint64_t num) {
     struct rp_op done = next(link_id, RP_OP_DONE);
     assert_int_equal(done.done.num, num);
     return done.done.seq;
@@ -355,6 +365,25 @@ BENCH_UNUSED static uint64_t publish(struct member m, const char *room, const ch
     uint64_t num = ask_publish(m, room, args);
     run();
     return assert_done(m.link_id, num);
+}
+
+/* The answer to HISTORY, as JSON; since: UINT64_MAX for the newest. */
+BENCH_UNUSED static struct rp_bytes read_history(struct member m, const char *room, uint64_t since,
+                                                 uint64_t limit) {
+    uint64_t num = bench.next_num++;
+    send(m.link_id, (struct rp_op){.kind = RP_OP_HISTORY,
+                                   .history = {.num = num,
+                                               .session = m.session,
+                                               .conn = m.conn,
+                                               .room = rp_bytes_str(room),
+                                               .has_since = since < UINT64_MAX,
+                                               .since = since < UINT64_MAX ? since : 0,
+                                               .before = UINT64_MAX,
+                                               .limit = limit}});
+    run();
+    struct rp_op got = next(m.link_id, RP_OP_RESULT);
+    assert_int_equal(got.result.num, num);
+    return got.result.json;
 }
 
 /* ---- the log ---- */

@@ -168,7 +168,7 @@ static void test_a_takeover_ends_the_old_connection(void **state) {
     for (size_t i = 0; i < COUNT(refused); i++) {
         assert_failed(1, refused[i], "superseded");
     }
-    assert_int_equal(assert_done(1, late.close.num), 0);
+    assert_failed(1, late.close.num, "unavailable"); /* not before the takeover is certain */
     struct rp_op evict = next(1, RP_OP_EVICT);
     assert_int_equal(evict.evict.conn, old.conn);
     assert_text(evict.evict.reason, "session taken over by a newer connection");
@@ -183,6 +183,10 @@ static void test_a_takeover_ends_the_old_connection(void **state) {
     uint64_t still = ask_publish(old, "a", "[1]");
     run();
     assert_failed(1, still, "superseded");
+    late = close_op(old, true);
+    send(1, late);
+    run();
+    assert_int_equal(assert_done(1, late.close.num), 0);
     publish(other, "a", "[2]");
     assert_text(next(2, RP_OP_DELIVER).deliver.args, "[2]");
     nothing_more(2);
@@ -224,6 +228,28 @@ static void test_a_refused_takeover_leaves_the_old_connection(void **state) {
     nothing_more(1);
     join(m, "a");
     publish(m, "b", "[1]");
+}
+
+/* Else the session would be connected for ever, at a gateway that knows nothing of it. */
+static void test_a_close_before_a_refused_takeover_is_not_forgotten(void **state) {
+    (void) state;
+    link_up(1, 5);
+    link_up(2, 6);
+    struct member m = connect_new(1, 1);
+    rp_engine_memory_refuse(bench.engine, 1);
+    uint64_t num = ask_connect(2, 2, 1, "");
+    turn();
+    struct rp_op close = close_op(m, false);
+    send(1, close);
+    run();
+    assert_failed(2, num, "unavailable");
+    assert_failed(1, close.close.num, "unavailable"); /* so that it comes again */
+    assert_int_equal(rp_core_stats(bench.core)->connected, 1);
+    close = close_op(m, false);
+    send(1, close);
+    run();
+    assert_done(1, close.close.num);
+    assert_int_equal(rp_core_stats(bench.core)->connected, 0);
 }
 
 /* ---- rooms ---- */
@@ -411,6 +437,8 @@ static void test_volatile_events_skip_the_log(void **state) {
     run();
     assert_int_equal(count_records(RP_RECORD_EVENT), 0);
     lose_link(2);
+    turn();
+    next(1, RP_OP_LOST);
     op.publish.num = bench.next_num++;
     send(1, op);
     turn();
@@ -597,6 +625,7 @@ int main(void) {
         BENCH_TEST(test_a_takeover_ends_the_old_connection),
         BENCH_TEST(test_of_two_takeovers_the_later_wins),
         BENCH_TEST(test_a_refused_takeover_leaves_the_old_connection),
+        BENCH_TEST(test_a_close_before_a_refused_takeover_is_not_forgotten),
         BENCH_TEST(test_joining_twice_and_leaving_twice_are_fine),
         BENCH_TEST(test_changes_under_way_are_decided_by_the_log),
         BENCH_TEST(test_too_many_rooms_are_refused),

@@ -19,6 +19,7 @@ static void assert_same_record(const struct rp_record *a, const struct rp_record
     assert_true(rp_bytes_eq(a->f.name, b->f.name) && rp_bytes_eq(a->f.args, b->f.args));
     assert_true(rp_bytes_eq(a->f.id, b->f.id) && rp_bytes_eq(a->f.sid, b->f.sid));
     assert_true(rp_bytes_eq(a->f.pid_hash, b->f.pid_hash));
+    assert_true(rp_bytes_eq(a->f.attachments, b->f.attachments));
 }
 
 /* ---- appending ---- */
@@ -59,6 +60,7 @@ static void test_every_field_survives_a_reopen(void **state) {
          .room = RP_BYTES_LIT("a\0b"),
          .name = RP_BYTES_LIT("n\xc3\xa4me"),
          .args = RP_BYTES_LIT("[\"\xf0\x9f\x98\x80\",{\"a\":1e400}]"),
+         .attachments = RP_BYTES_LIT("\0\0\0\1\xff"),
          .id = RP_BYTES_LIT("id-1"),
          .sid = RP_BYTES_LIT("sid")},
         fixture_event("r", large),
@@ -568,7 +570,7 @@ static void test_views_answer_while_the_log_is_open(void **state) {
          "'-') "
          "FROM sessions",
          "sid-1 connected fedcba9876543210 2023-11-14T22:13:20.123Z -"},
-        {"PRAGMA user_version", "1"},
+        {"PRAGMA user_version", "2"},
         {"PRAGMA integrity_check", "ok"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -672,8 +674,10 @@ static void test_appends_reads_and_trims_together(void **state) {
     size_t sent = 0, committed = 0, pages = 0, trims = 0;
     uint64_t trimmed = 0, head = 0;
     bool trimming = false;
-    while (committed < COUNT || trimming) {
-        for (size_t i = 0; i < 50 && sent < COUNT; i++) {
+    /* goes on until everything has happened often enough, however slow each is */
+    while (committed < sent || trimming || sent < COUNT || trims < 2 || pages <= 10) {
+        bool appending = sent - committed < 1000 && (sent < COUNT || trims < 2);
+        for (size_t i = 0; i < 50 && appending; i++) {
             char room[16];
             snprintf(room, sizeof room, "room-%d", (int) rp_rng_below(&f.rng, 20));
             struct rp_record_fields event = fixture_event(room, "[1,2,3]");
@@ -692,7 +696,7 @@ static void test_appends_reads_and_trims_together(void **state) {
         read.newest_first = from % 2;
         enum rp_err err = f.e->ops->read(f.e, &read);
         assert_true(err == RP_OK || err == RP_E_FULL);
-        if (rp_rng_below(&f.rng, 5) == 0) {
+        if (committed < sent && rp_rng_below(&f.rng, 5) == 0) { /* something else will come */
             f.e->ops->cancel(f.e, from);
         }
         if (!trimming && head > trimmed + KEEP + 256) {
@@ -727,11 +731,9 @@ static void test_appends_reads_and_trims_together(void **state) {
             rp_record_unref(o->record);
         }
     }
-    assert_true(pages > 10);
-    assert_true(trims > 1);
     fixture_reopen(&f);
     assert_int_equal(f.e->first_seq, trimmed + 1);
-    assert_int_equal(f.e->last_seq, COUNT);
+    assert_int_equal(f.e->last_seq, sent);
     fixture_done(&f);
 }
 

@@ -18,8 +18,13 @@ struct log_model {
     uint64_t trimmed_seq[MODEL_ROOMS];
 };
 
-static const char *const model_rooms[MODEL_ROOMS] = {"lobby",  "quiet", "r\xc3\xb6m",
-                                                     "a,b\"]", "",      "z"};
+/* Two of them differ in the namespace alone. */
+static const struct {
+    const char *nsp, *name;
+} model_rooms[MODEL_ROOMS] = {
+    {"/", "lobby"},  {"/", "quiet"}, {"/r\xc3\xb6m", "lobby"},
+    {"/", "a,b\"]"}, {"/", ""},      {"/z", "z"},
+};
 
 /* Rooms of very different size, some records that are no events, bursts. */
 static void model_fill(struct fixture *f, struct log_model *m) {
@@ -32,7 +37,8 @@ static void model_fill(struct fixture *f, struct log_model *m) {
                    : dice < 70 ? 3
                    : dice < 80 ? 4
                                : 5;
-        struct rp_record_fields event = fixture_event(model_rooms[room], "[12345]");
+        struct rp_record_fields event = fixture_event(model_rooms[room].name, "[12345]");
+        event.nsp = rp_bytes_str(model_rooms[room].nsp);
         if (rp_rng_below(&f->rng, 10) == 0) {
             event = (struct rp_record_fields){.kind = RP_RECORD_GONE, .aux = 5};
             room = -1;
@@ -72,7 +78,9 @@ static void check_read(struct fixture *f, const struct log_model *m,
         } else {
             assert_true(found < page->records_count);
             assert_int_equal(page->records[found]->seq, entry->seq);
-            assert_true(rp_bytes_eq_str(page->records[found]->f.room, model_rooms[entry->room]));
+            const struct rp_record_fields *f_found = &page->records[found]->f;
+            assert_true(rp_bytes_eq_str(f_found->room, model_rooms[entry->room].name));
+            assert_true(rp_bytes_eq_str(f_found->nsp, model_rooms[entry->room].nsp));
             bytes += entry->size;
             found++;
         }
@@ -99,10 +107,11 @@ static void check_random_read(struct fixture *f, const struct log_model *m) {
         uint64_t after = from[room] + rp_rng_below(&f->rng, last);
         uint64_t upto = after + rp_rng_below(&f->rng, last);
         upto = rp_rng_below(&f->rng, 4) == 0 ? UINT64_MAX : upto;
-        spans[read.spans_count] = (struct rp_engine_span){.nsp = RP_BYTES_LIT("/"),
-                                                          .room = rp_bytes_str(model_rooms[room]),
-                                                          .after = after,
-                                                          .upto = upto};
+        spans[read.spans_count] =
+            (struct rp_engine_span){.nsp = rp_bytes_str(model_rooms[room].nsp),
+                                    .room = rp_bytes_str(model_rooms[room].name),
+                                    .after = after,
+                                    .upto = upto};
         rooms[read.spans_count++] = room;
         from[room] = upto == UINT64_MAX ? last * 4 : upto;
     }
