@@ -5,8 +5,6 @@
  * put again, and the broker sends everything after `seen`. */
 #include "gateway/core.h"
 
-#include "proto/ws.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -29,10 +27,11 @@ void rp_broker_link_down(struct rp_gateway *g, const char *why) {
     rp_link_done(&g->link);
     rp_link_init(&g->link, g->config.link_credit_bytes, g->now_ms);
     rp_request_link_lost(g);
-    struct rp_list *it, *tmp;
-    RP_LIST_FOR(&g->clients, it, tmp) {
-        RP_CONTAINER_OF(it, struct rp_client, node)->page =
-            0; /* pages begin anew with the next link */
+    rp_relay_lost(g, 0);
+    struct rp_map_iter it = {0};
+    struct rp_map_node *n;
+    while ((n = rp_map_each(&g->by_conn, &it)) != NULL) { /* pages begin anew with the next link */
+        RP_CONTAINER_OF(n, struct rp_socket, by_conn)->page = 0;
     }
 }
 
@@ -66,10 +65,11 @@ void rp_gateway_uplink_lost(struct rp_gateway *g, uint64_t now_ms) {
     g->link_close = false; /* the shell knows */
 }
 
-void rp_broker_close_session(struct rp_gateway *g, uint64_t session, uint64_t conn, bool ended) {
+void rp_broker_close_session(struct rp_gateway *g, struct rp_client *client, uint64_t session,
+                             uint64_t conn, bool ended) {
     struct rp_op op = {.kind = RP_OP_CLOSE,
                        .close = {.session = session, .conn = conn, .ended = ended}};
-    struct rp_request_options options = {.client = NULL};
+    struct rp_request_options options = {.client = client};
     rp_request_add(g, &op, &options);
 }
 
@@ -103,6 +103,8 @@ uint64_t rp_broker_deadline_ms(const struct rp_gateway *g) {
 }
 
 bool rp_gateway_uplink_take(struct rp_gateway *g, uint64_t now_ms, struct rp_buf *ret_message) {
+    rp_request_send(
+        g); /* what was heard since the core's turn: relayed, kept, the rest of a POST */
     return g->link_state != RP_LINK_DOWN && rp_link_take(&g->link, now_ms, ret_message);
 }
 
@@ -124,18 +126,17 @@ static void got_welcome(struct rp_gateway *g, const struct rp_op_welcome *op) {
     g->link_state = RP_LINK_UP;
     g->stats.links_opened++;
     uint64_t sessions = 0;
-    struct rp_list *it, *tmp;
-    RP_LIST_FOR(&g->clients, it, tmp) {
-        const struct rp_client *c = RP_CONTAINER_OF(it, struct rp_client, node);
-        if (rp_client_is_connected(c)) {
-            struct rp_op session = {.kind = RP_OP_SESSION,
-                                    .session = {.session = c->session,
-                                                .conn = c->conn,
-                                                .catching = c->state == RP_CLIENT_CATCHING,
-                                                .pos = c->pos}};
-            rp_link_put(&g->link, &session);
-            sessions++;
-        }
+    struct rp_map_iter it = {0};
+    struct rp_map_node *n;
+    while ((n = rp_map_each(&g->by_conn, &it)) != NULL) {
+        const struct rp_socket *s = RP_CONTAINER_OF(n, struct rp_socket, by_conn);
+        struct rp_op session = {.kind = RP_OP_SESSION,
+                                .session = {.session = s->session,
+                                            .conn = s->conn,
+                                            .catching = s->state == RP_SOCKET_CATCHING,
+                                            .pos = s->pos}};
+        rp_link_put(&g->link, &session);
+        sessions++;
     }
     rp_request_resend(g);
     struct rp_op resumed = {.kind = RP_OP_RESUMED, .resumed = {.sessions = sessions}};
@@ -161,7 +162,8 @@ static void got_reset(struct rp_gateway *g, const struct rp_op_reset *op) {
     struct rp_list *it, *tmp;
     RP_LIST_FOR(&g->clients, it, tmp) {
         struct rp_client *c = RP_CONTAINER_OF(it, struct rp_client, node);
-        if (c->state != RP_CLIENT_OPEN) {
+        bool polls = c->wire == NULL; /* its sid names an incarnation that is no more */
+        if (!rp_list_is_empty(&c->sockets) || polls) {
             rp_client_close(g, c, 1001, "the gateway begins anew", false);
         }
     }
@@ -184,17 +186,17 @@ static void got_connected(struct rp_gateway *g, const struct rp_op_connected *op
     if (request == NULL || request->kind != RP_OP_CONNECT) {
         return; /* answered before */
     }
-    struct rp_client *c = request->client;
-    if (c == NULL) {
+    struct rp_socket *s = request->socket;
+    if (s == NULL) {
         /* whoever asked is gone; of a new session nobody knows the pid */
-        rp_broker_close_session(g, op->session, op->conn, !op->recovered);
+        rp_broker_close_session(g, request->client, op->session, op->conn, !op->recovered);
     } else if (op->sid.len > RP_SID_BYTES_MAX) {
-        rp_client_close(g, c, 1013, "the session cannot be served now", false);
+        rp_client_close(g, s->client, 1013, "the session cannot be served now", true);
     } else {
         if (op->recovered && request->room.len == RP_ID_CHARS) {
-            memcpy(c->pid, request->room.data, RP_ID_CHARS);
+            memcpy(s->pid, request->room.data, RP_ID_CHARS);
         }
-        rp_client_connected(g, c, op);
+        rp_socket_connected(g, s, op);
     }
     rp_request_free(g, request);
 }
@@ -222,7 +224,7 @@ static void send_close_retries(struct rp_gateway *g) {
             return;
         }
         rp_list_remove(first);
-        rp_broker_close_session(g, retry->session, retry->conn, retry->ended);
+        rp_broker_close_session(g, NULL, retry->session, retry->conn, retry->ended);
         free(retry);
     }
 }
@@ -235,14 +237,14 @@ static void got_failed(struct rp_gateway *g, const struct rp_op_failed *op) {
     if (request->kind == RP_OP_CLOSE && rp_bytes_eq_str(op->code, "unavailable")) {
         retry_close(g, request);
     }
-    struct rp_client *c = request->client;
+    struct rp_client *c = request->socket != NULL ? request->socket->client : NULL;
     bool connecting = request->kind == RP_OP_CONNECT;
     if (!connecting) {
         rp_roomevent_failed(g, request, op->code, op->message);
     }
     rp_request_free(g, request);
     if (connecting && c != NULL) {
-        rp_client_close(g, c, 1013, "the session cannot be served now", false);
+        rp_client_close(g, c, 1013, "the session cannot be served now", true);
     }
 }
 
@@ -264,54 +266,43 @@ static void got_result(struct rp_gateway *g, const struct rp_op_result *op) {
 
 /* ---- deliveries ---- */
 
-/* A JSON array's text without its brackets. */
-static struct rp_bytes elements(struct rp_bytes array) {
-    return array.len >= 2 ? rp_bytes(array.data + 1, array.len - 2) : rp_bytes(NULL, 0);
-}
-
-/* The frame of an event, rendered once for all its receivers. */
-static struct rp_blob *event_frame(const struct rp_gateway *g, struct rp_bytes name,
-                                   struct rp_bytes args, uint64_t pos, uint64_t seq) {
-    char space[RP_OFFSET_BYTES_MAX];
-    struct rp_offset offset = {.pos = pos, .seq = seq, .tag = rp_gateway_tag(g)};
-    struct rp_sio_event event = {.nsp = RP_BYTES_LIT("/"),
-                                 .name = name,
-                                 .args = elements(args),
-                                 .offset = rp_offset_write(&offset, space)};
-    size_t len = rp_sio_event_len(&event);
-    uint8_t header[RP_WS_HEADER_MAX];
-    size_t head = rp_ws_header(header, RP_WS_TEXT, len);
-    struct rp_blob *frame = rp_blob_new(head + len);
-    frame->head = (uint32_t) head;
-    memcpy(frame->data, header, head);
-    uint8_t *end = rp_sio_event_write(frame->data + head, &event);
-    RP_ASSERT(end == frame->data + frame->len);
-    return frame;
+/* Gives a member an event, and lets it fall back to the log if it takes too little. */
+static void deliver(struct rp_gateway *g, struct rp_socket *s, struct rp_blob *frame,
+                    bool is_volatile) {
+    struct rp_queue *queue = rp_client_queue(s->client);
+    if (is_volatile && queue->bytes > g->config.queue_low_bytes) {
+        g->stats.volatile_dropped++;
+        return;
+    }
+    g->stats.deliveries++;
+    rp_client_put(g, s->client, rp_blob_ref(frame));
+    if (s->state == RP_SOCKET_LIVE &&
+        rp_queue_cost(queue) > rp_client_queue_bound(g, g->config.queue_bytes)) {
+        rp_socket_lag(g, s); /* it has this event, and gets the next from the log */
+    }
 }
 
 static void got_deliver(struct rp_gateway *g, const struct rp_op_deliver *op) {
     raise_seen(g, op->seq);
     g->stats.delivers++;
-    struct rp_fanout_room *room = rp_fanout_find(&g->fanout, op->room);
+    struct rp_bytes name = op->nsp.len > 0 ? op->nsp : RP_BYTES_LIT("/");
+    struct rp_nsp *nsp = rp_nsp_find(&g->nsps, name);
+    struct rp_fanout_room *room = nsp != NULL ? rp_fanout_find(&g->fanout, nsp, op->room) : NULL;
     if (room == NULL) {
         return;
     }
-    struct rp_blob *frame = event_frame(g, op->name, op->args, op->seq, op->seq);
-    for (size_t i = room->count;
-         i-- > 0;) { /* backwards: a client that is closed leaves the room */
-        struct rp_client *c = room->members[i].client;
-        if (c->state != RP_CLIENT_LIVE || c->conn == op->except) {
-            continue;
-        }
-        if (op->is_volatile && c->out_bytes > g->config.queue_low_bytes) {
-            g->stats.volatile_dropped++;
-            continue;
-        }
-        g->stats.deliveries++;
-        rp_client_put(g, c, rp_blob_ref(frame));
-        if (c->state == RP_CLIENT_LIVE &&
-            rp_client_queue_cost(c) > rp_client_queue_bound(g, g->config.queue_bytes)) {
-            rp_client_lag(g, c); /* it has this event, and gets the next from the log */
+    struct rp_encode_event event = {.nsp = name,
+                                    .name = op->name,
+                                    .args = op->args,
+                                    .attachments = op->attachments,
+                                    .pos = op->seq,
+                                    .seq = op->seq};
+    struct rp_blob *frame = rp_encode_event(g, &event);
+    for (size_t i = frame != NULL ? room->count : 0;
+         i-- > 0;) { /* backwards: a socket that is closed leaves the room */
+        struct rp_socket *s = room->members[i].socket;
+        if (s->state == RP_SOCKET_LIVE && s->conn != op->except) {
+            deliver(g, s, frame, op->is_volatile != 0);
         }
     }
     rp_blob_unref(frame);
@@ -319,14 +310,14 @@ static void got_deliver(struct rp_gateway *g, const struct rp_op_deliver *op) {
 
 static void got_member(struct rp_gateway *g, const struct rp_op_member *op) {
     raise_seen(g, op->seq);
-    struct rp_client *c = rp_client_find(g, op->conn);
-    if (c == NULL) {
+    struct rp_socket *s = rp_socket_find(g, op->conn);
+    if (s == NULL) {
         return;
     }
     if (op->joined) {
-        rp_fanout_join(&g->fanout, c, op->room);
+        rp_fanout_join(&g->fanout, s, op->room);
     } else {
-        rp_fanout_leave(&g->fanout, c, op->room);
+        rp_fanout_leave(&g->fanout, s, op->room);
     }
 }
 
@@ -340,17 +331,17 @@ static void got_joined(struct rp_gateway *g, const struct rp_op_joined *op) {
 }
 
 static void got_hold(struct rp_gateway *g, const struct rp_op_hold *op) {
-    struct rp_client *c = rp_client_find(g, op->conn);
-    if (c == NULL) {
+    struct rp_socket *s = rp_socket_find(g, op->conn);
+    if (s == NULL) {
         return;
     }
-    if (c->state == RP_CLIENT_CATCHING) {
+    if (s->state == RP_SOCKET_CATCHING) {
         /* It fell behind when the broker did not know yet: two positions, so it begins anew. */
-        rp_client_close(g, c, 1013, "too slow", true);
+        rp_client_close(g, s->client, 1013, "too slow", true);
         return;
     }
-    c->state = RP_CLIENT_CATCHING;
-    c->pos = op->pos;
+    s->state = RP_SOCKET_CATCHING;
+    s->pos = op->pos;
 }
 
 static void count_history(struct rp_gateway *g, const struct rp_op_replay *op) {
@@ -364,51 +355,57 @@ static void count_history(struct rp_gateway *g, const struct rp_op_replay *op) {
 }
 
 static void got_replay(struct rp_gateway *g, const struct rp_op_replay *op) {
-    struct rp_client *c = rp_client_find(g, op->conn);
-    if (c == NULL || c->state != RP_CLIENT_CATCHING) {
+    struct rp_socket *s = rp_socket_find(g, op->conn);
+    if (s == NULL || s->state != RP_SOCKET_CATCHING) {
         return;
     }
     if (op->history > 0) {
         count_history(g, op);
     } else {
-        c->pos = op->seq;
+        s->pos = op->seq;
     }
     g->stats.replayed++;
-    rp_client_put(g, c, event_frame(g, op->name, op->args, op->pos, op->seq));
-    rp_client_release_held(g, c);
+    struct rp_encode_event event = {.nsp = s->nsp->name,
+                                    .name = op->name,
+                                    .args = op->args,
+                                    .attachments = op->attachments,
+                                    .pos = op->pos,
+                                    .seq = op->seq};
+    struct rp_blob *frame = rp_encode_event(g, &event);
+    if (frame != NULL) {
+        rp_client_put(g, s->client, frame);
+    }
+    rp_socket_release_held(g, s);
 }
 
 static void got_page(struct rp_gateway *g, const struct rp_op_page *op) {
-    struct rp_client *c = rp_client_find(g, op->conn);
-    if (c == NULL || c->state != RP_CLIENT_CATCHING) {
+    struct rp_socket *s = rp_socket_find(g, op->conn);
+    if (s == NULL || s->state != RP_SOCKET_CATCHING) {
         return;
     }
-    c->pos = op->pos > c->pos ? op->pos : c->pos;
-    rp_client_release_held(g, c);
-    if (c->state != RP_CLIENT_CATCHING) {
-        return;
-    }
-    c->page = op->page;
-    c->page_since_ms = g->now_ms;
-    if (c->out_bytes <= g->config.queue_low_bytes) {
-        rp_client_page_done(g, c);
+    s->pos = op->pos > s->pos ? op->pos : s->pos;
+    rp_socket_release_held(g, s);
+    if (s->state == RP_SOCKET_CATCHING) {
+        s->page = op->page;
+        s->page_since_ms = g->now_ms;
+        rp_socket_try_page_done(g, s);
     }
 }
 
 static void got_live(struct rp_gateway *g, const struct rp_op_live *op) {
     raise_seen(g, op->pos);
-    struct rp_client *c = rp_client_find(g, op->conn);
-    if (c != NULL && c->state == RP_CLIENT_CATCHING) {
-        c->state = RP_CLIENT_LIVE;
-        rp_client_release_held(g, c);
+    struct rp_socket *s = rp_socket_find(g, op->conn);
+    if (s != NULL && s->state == RP_SOCKET_CATCHING) {
+        s->state = RP_SOCKET_LIVE;
+        rp_socket_release_held(g, s);
     }
 }
 
 static void got_evict(struct rp_gateway *g, uint64_t conn, const char *reason) {
-    struct rp_client *c = rp_client_find(g, conn);
-    if (c != NULL) {
+    struct rp_socket *s = rp_socket_find(g, conn);
+    if (s != NULL) {
         g->stats.evicted++;
-        rp_client_close(g, c, 1001, reason, true);
+        rp_client_close(g, s->client, 1001, reason, true);
     }
 }
 
@@ -473,6 +470,12 @@ static void operation(struct rp_gateway *g, const struct rp_op *op) {
         got_evict(g, op->evict.conn, reason);
         break;
     }
+    case RP_OP_RELAYED:
+        rp_relay_got(g, &op->relayed);
+        break;
+    case RP_OP_LOST:
+        rp_relay_lost(g, op->lost.incarnation);
+        break;
     default:
         break; /* an operation that only a gateway sends */
     }

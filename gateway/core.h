@@ -1,21 +1,33 @@
 /* gateway/core.h — what the files of the gateway's core share. Not for anybody else.
  *
- *     gateway.c    creation, the turn, timers, draining
- *     client.c     one client's life: packets in, frames out, heartbeat
+ *     gateway.c    creation, the turn, draining
+ *     client.c     one client: an Engine.IO session, its transport, its output
+ *     heartbeat.c  pings, and everything else that is closed when its time is over
+ *     wire.c       a WebSocket: carries a client, probes for one, or belongs to another gateway's
+ *     poll.c       an HTTP request of long-polling
+ *     relay.c      what reached another gateway than its client's
+ *     packet.c     Socket.IO packets of a client, put together and given to its sockets
+ *     socket.c     a client in one namespace: its session with the broker
+ *     encode.c     Socket.IO packets for clients, rendered in the gateway's parser
  *     roomevent.c  the room events: arguments → requests, answers → acks
  *     request.c    numbered requests, kept until they are answered
  *     broker.c     the link: HELLO, resume, what the broker sends
- *     fanout.c     rooms → local members
+ *     fanout.c     rooms → local members; nsp.c namespaces; queue.c, frames.c output
  *
  * `seen` is the position in the log up to which everything the broker has for this gateway has
- * arrived. A LIVE client has everything up to `seen`; a CATCHING one everything up to its own pos,
- * and gets nothing but what the broker replays to it. */
+ * arrived. A LIVE socket has everything up to `seen`; a CATCHING one everything up to its own pos,
+ * and gets nothing but what the broker replays to it.
+ *
+ * Clients and sockets that have ended are freed at the beginning of the next turn, so that nobody
+ * in between holds one that is gone. */
 #pragma once
 
 #include "common/limits.h"
 #include "common/list.h"
 #include "gateway/fanout.h"
 #include "gateway/gateway.h"
+#include "gateway/nsp.h"
+#include "gateway/queue.h"
 #include "proto/eio.h"
 #include "proto/link.h"
 #include "proto/offset.h"
@@ -23,12 +35,13 @@
 
 enum { RP_ID_CHARS = 20, RP_PID_HASH_BYTES = 32 };
 
-enum rp_client_state {
-    RP_CLIENT_OPEN,       /* Engine.IO is open, no namespace is connected */
-    RP_CLIENT_CONNECTING, /* CONNECT is with the broker */
-    RP_CLIENT_LIVE,
-    RP_CLIENT_CATCHING,
-    RP_CLIENT_CLOSING, /* nothing is heard any more; the rest of the output is written */
+/* ---- a client in a namespace ---- */
+
+enum rp_socket_state {
+    RP_SOCKET_CONNECTING, /* CONNECT is with the broker */
+    RP_SOCKET_LIVE,
+    RP_SOCKET_CATCHING,
+    RP_SOCKET_LEFT, /* to be freed */
 };
 
 /* An answer that must not come before the events up to seq. */
@@ -38,38 +51,127 @@ struct rp_held_answer {
     struct rp_blob *frame;
 };
 
+/* What a delivery looks at comes first here and in the next two: one line of cache each. */
+struct rp_socket {
+    struct rp_list node; /* in client->sockets, or gateway->left_sockets */
+    struct rp_client *client;
+    struct rp_nsp *nsp;
+    uint64_t conn;
+    uint64_t page; /* the page to be acknowledged when the output has drained; 0: none */
+    uint64_t pos;
+    uint8_t state; /* enum rp_socket_state */
+    char pid[RP_ID_CHARS];
+    struct rp_map_node by_conn; /* while LIVE or CATCHING */
+    uint64_t session;
+    uint64_t page_since_ms;
+    struct rp_fanout_rooms rooms;
+    struct rp_list requests; /* struct rp_request.socket_node */
+    struct rp_list held;     /* struct rp_held_answer */
+};
+
+/* ---- a client ---- */
+
+/* A binary packet whose attachments are still coming. */
+struct rp_assembly {
+    struct rp_buf text, attachments;
+    uint64_t since_ms; /* when the last part came */
+    uint32_t missing;
+};
+
 struct rp_client {
-    struct rp_list node;         /* in gateway->clients */
-    struct rp_list dirty_node;   /* in gateway->dirty */
+    struct rp_list node;   /* in gateway->clients, or gateway->closed_clients */
+    struct rp_wire *wire;  /* its WebSocket; NULL: long-polling */
+    struct rp_wire *probe; /* that wants to become it */
+    struct rp_list sockets;
+    uint64_t drained_ms; /* when output was taken last */
+    uint16_t sockets_count;
+    bool closed;      /* to be freed */
+    bool progress;    /* something was written since the last look at the heartbeat */
+    bool awaits_pong; /* a ping was sent: it is in gateway->pongs */
+    char sid[RP_EIO_SID_BYTES_MAX];
+    struct rp_map_node by_sid;
     struct rp_list beat_node;    /* in gateway->pings or gateway->pongs */
     struct rp_list connect_node; /* in gateway->connects */
     struct rp_list paused_node;  /* in gateway->paused */
-    struct rp_map_node by_conn;  /* while LIVE or CATCHING */
-    void *shell;
-    uint64_t session, conn;
-    uint64_t pos;
-    uint64_t drained_ms, page_since_ms; /* when output was taken last; when the page came */
-    uint64_t page; /* the page to be acknowledged when the output has drained; 0: none */
+    struct rp_list flush_node;   /* in gateway->flushable: long-polling with something to do */
     uint64_t beat_deadline_ms, connect_deadline_ms;
-    struct rp_fanout_rooms rooms;
-    struct rp_blob **out; /* a queue of frames: out_count from out_from on */
-    size_t out_from, out_count, out_capacity;
-    size_t out_sent;         /* bytes of the first frame that were written */
-    size_t out_bytes;        /* not yet written */
-    struct rp_list requests; /* struct rp_request.client_node */
+    struct rp_exchange *get, *post;
+    struct rp_exchange *answering; /* a GET whose answer is being written; the newest one */
+    struct rp_queue queue;         /* while long-polling; otherwise the wire's */
+    struct rp_assembly *assembly;
+    struct rp_list requests; /* struct rp_request.client_node: also of sockets that have left */
     size_t requests_count, requests_bytes;
-    struct rp_list held; /* struct rp_held_answer */
-    uint8_t state;       /* enum rp_client_state */
-    bool progress;       /* something was written since the last look at the heartbeat */
-    bool awaits_pong;    /* a ping was sent: it is in gateway->pongs */
-    char pid[RP_ID_CHARS];
 };
+
+/* ---- transports ---- */
+
+enum rp_wire_role {
+    RP_WIRE_ACTIVE,  /* carries its client */
+    RP_WIRE_PROBE,   /* its client is still long-polling */
+    RP_WIRE_ENTRY,   /* its client lives in another gateway (wire->relay) */
+    RP_WIRE_CLOSING, /* nothing is heard any more; the rest of the output is written */
+};
+
+struct rp_wire {
+    struct rp_list dirty_node; /* in gateway->dirty or gateway->blocked */
+    struct rp_queue queue;
+    uint8_t role; /* enum rp_wire_role */
+    bool probed;  /* PROBE: "2probe" came */
+    bool pending; /* ENTRY: the holder has not said yet whether it has the session */
+    bool refused; /* CLOSING: it has not */
+    bool deflate;
+    struct rp_client *client; /* ACTIVE, PROBE */
+    struct rp_relay *relay;   /* ENTRY; or the connection is at another gateway */
+    void *shell;
+    struct rp_list node;       /* in gateway->wires */
+    struct rp_list probe_node; /* in gateway->probes */
+    uint64_t probe_deadline_ms;
+};
+
+struct rp_exchange {
+    struct rp_list node; /* in gateway->answered or gateway->blocked_answers */
+    void *shell;
+    struct rp_client *client;   /* whose get or post it is; NULL when answered */
+    struct rp_client *receiver; /* whose answering it is */
+    struct rp_relay *relay;     /* it waits for another gateway; or came from one */
+    struct rp_buf body;         /* of a POST: what came, from `taken` on; then the answer */
+    size_t taken;
+    size_t parked; /* of the body, in gateway->parked_bytes */
+    int status;    /* 0: not answered */
+    bool is_open, is_get;
+    bool has_body; /* of a POST: all of it came */
+    uint8_t sid_len;
+    char sid[RP_EIO_SID_BYTES_MAX];
+};
+
+/* What goes on with another gateway: one exchange or one wire. The entry is where the connection
+ * is, the holder where the client is. */
+struct rp_relay {
+    struct rp_map_node by_id;    /* in gateway->relays */
+    struct rp_list node;         /* in gateway->relay_list */
+    struct rp_list timeout_node; /* an entry's: in gateway->relay_timeouts */
+    uint64_t peer;               /* the other gateway's incarnation */
+    uint64_t id;                 /* as it stands in messages for us */
+    struct rp_wire *wire;
+    struct rp_exchange *exchange;
+    struct rp_list starved_node; /* an entry's wire: in gateway->starved_relays */
+    uint64_t deadline_ms, told_ms;
+    bool starved; /* not read until the link has credit */
+    size_t window_bytes;
+    size_t unconfirmed;   /* bytes of messages sent and not confirmed */
+    size_t untold;        /* bytes of messages received and not confirmed */
+    struct rp_list inbox; /* a holder's: struct rp_relay_message the client may not be given yet */
+};
+
+/* ---- requests ---- */
 
 struct rp_request {
     struct rp_list node;        /* in gateway->requests, by num */
+    struct rp_list socket_node; /* in socket->requests */
     struct rp_list client_node; /* in client->requests */
     struct rp_map_node by_num;
-    struct rp_client *client; /* NULL: it is gone, the answer will be dropped */
+    struct rp_socket *socket; /* NULL: it is gone, the answer will be dropped */
+    struct rp_client *client; /* whose bound it counts for; NULL: it is gone */
     uint64_t num;
     enum rp_op_kind kind;
     bool sent;        /* on some link before */
@@ -96,13 +198,29 @@ enum rp_link_state { RP_LINK_DOWN, RP_LINK_OPENING, RP_LINK_UP };
 struct rp_gateway {
     struct rp_gateway_config config;
     uint64_t now_ms;
-    struct rp_list clients, dirty, paused;
-    struct rp_list pings, pongs, connects; /* each in the order of its deadlines */
-    size_t queued_frames;                  /* of all clients */
-    struct rp_map by_conn;
+    struct rp_list clients, closed_clients, left_sockets, paused, flushable;
+    struct rp_list pings, pongs, connects, probes; /* each in the order of its deadlines */
+    struct rp_list wires, dirty;
+    struct rp_list answered;                 /* exchanges for the shell */
+    struct rp_list blocked, blocked_answers; /* wires and exchanges of other gateways that wait for
+                                                the link's credit … */
+    struct rp_list blocked_posts, starved_relays; /* … and ours that do */
+    size_t wires_count, exchanges_count;
+    struct rp_queue_total queued;
+    size_t assembling_bytes;
+    size_t parked_bytes; /* of POSTs and relayed messages that may not be heard yet */
+    struct rp_map by_conn, by_sid;
     struct rp_fanout fanout;
-    struct rp_buf scratch; /* for what is rendered or encoded */
-    struct rp_buf names;   /* for decoded strings of the packet in hand */
+    struct rp_nsps nsps;
+    struct rp_buf scratch;                         /* for what is rendered or encoded */
+    struct rp_buf names;                           /* for decoded strings of the packet in hand */
+    struct rp_buf encoded;                         /* for a packet on its way to a frame */
+    struct rp_buf decoded;                         /* for a binary message of a POST */
+    struct rp_buf packet_json, packet_attachments; /* for a packet that came as msgpack */
+
+    struct rp_map relays;
+    struct rp_list relay_list, relay_timeouts;
+    uint64_t next_relay_id;
 
     enum rp_link_state link_state;
     bool link_close; /* the shell has a socket to close */
@@ -129,36 +247,167 @@ struct rp_gateway {
 };
 
 /* ---- client.c ---- */
-/* Queues a frame for the client. Takes the reference. */
-void rp_client_put(struct rp_gateway *g, struct rp_client *c, struct rp_blob *frame);
-/* What a client's unsent output takes. */
-size_t rp_client_queue_cost(const struct rp_client *c);
-/* How much of it one client may have now, at most max. */
-size_t rp_client_queue_bound(const struct rp_gateway *g, size_t max);
+/* A session that begins with this wire, or, without one, with long-polling. */
+struct rp_client *rp_client_new(struct rp_gateway *g, struct rp_wire *wire);
+void rp_client_free(struct rp_gateway *g, struct rp_client *c);
+struct rp_client *rp_client_by_sid(const struct rp_gateway *g, struct rp_bytes sid);
+/* Puts the packet that opens a session. */
+void rp_client_put_open(struct rp_gateway *g, struct rp_client *c);
+/* Queues a packet for the client. Takes the reference. May close the client. */
+void rp_client_put(struct rp_gateway *g, struct rp_client *c, struct rp_blob *packet);
 /* Queues one Engine.IO packet. */
 void rp_client_put_text(struct rp_gateway *g, struct rp_client *c, struct rp_bytes text);
+struct rp_queue *rp_client_queue(struct rp_client *c);
+/* Whether there is output it has not taken; of one whose connection is at another gateway also what
+ * is on its way there. */
+bool rp_client_has_unsent(const struct rp_client *c);
+/* How much output one client may have waiting now, at most max. */
+size_t rp_client_queue_bound(const struct rp_gateway *g, size_t max);
+/* Some of the output was taken. */
+void rp_client_took(struct rp_gateway *g, struct rp_client *c);
+/* There may be something to do for the client's transport. */
 void rp_client_mark_dirty(struct rp_gateway *g, struct rp_client *c);
-/* The client has answers again to wait for, or fewer: whether it may be read may change. */
+bool rp_client_is_paused(const struct rp_client *c);
+/* The client has answers to wait for, or fewer: whether it may be read may change. */
 void rp_client_update_pause(struct rp_gateway *g, struct rp_client *c);
-/* Queues an ack, or holds it until the client has everything up to seq. */
-void rp_client_answer(struct rp_gateway *g, struct rp_client *c, struct rp_blob *frame,
-                      uint64_t seq);
-/* Lets go the answers up to the client's position. */
-void rp_client_release_held(struct rp_gateway *g, struct rp_client *c);
-/* Closes the transport; tell_broker: the session is told to be without connection. */
+/* One Engine.IO packet of the client, or one binary message. A wrong one closes it. */
+void rp_client_text(struct rp_gateway *g, struct rp_client *c, struct rp_bytes text);
+void rp_client_binary(struct rp_gateway *g, struct rp_client *c, struct rp_bytes data);
+/* Ends the session: a WebSocket is closed with code (0: without a close frame) and reason, a poll
+ * that waits is told. tell_broker: the sockets' sessions are told to be without connection. */
 void rp_client_close(struct rp_gateway *g, struct rp_client *c, uint16_t code, const char *reason,
                      bool tell_broker);
-/* A connected client falls back to catching up from the log. */
-void rp_client_lag(struct rp_gateway *g, struct rp_client *c);
-/* CONNECTED and refused CONNECTs. */
-void rp_client_connected(struct rp_gateway *g, struct rp_client *c,
+void rp_client_bad_packet(struct rp_gateway *g, struct rp_client *c, const char *why);
+/* A sid of this gateway, unguessable. */
+void rp_client_draw_sid(struct rp_gateway *g, char ret_sid[RP_EIO_SID_BYTES_MAX]);
+/* The incarnation of the gateway that made a sid. False: nobody did. */
+bool rp_client_sid_holder(struct rp_bytes sid, uint64_t *ret_incarnation);
+
+/* ---- heartbeat.c ---- */
+void rp_heartbeat_await_connect(struct rp_gateway *g, struct rp_client *c);
+void rp_heartbeat_await_ping(struct rp_gateway *g, struct rp_client *c);
+/* The client is read again: its pong, if one is due, has its time from now on. */
+void rp_heartbeat_unpaused(struct rp_gateway *g, struct rp_client *c);
+void rp_heartbeat_pong(struct rp_gateway *g, struct rp_client *c);
+void rp_heartbeat_turn(struct rp_gateway *g);
+uint64_t rp_heartbeat_deadline_ms(const struct rp_gateway *g);
+
+/* ---- wire.c ---- */
+struct rp_wire *rp_wire_new(struct rp_gateway *g, void *shell, enum rp_wire_role role);
+void rp_wire_free(struct rp_gateway *g, struct rp_wire *w);
+/* Makes it a probe of the client. */
+void rp_wire_probe(struct rp_gateway *g, struct rp_wire *w, struct rp_client *c);
+void rp_wire_put(struct rp_gateway *g, struct rp_wire *w, struct rp_blob *frame);
+void rp_wire_mark_dirty(struct rp_gateway *g, struct rp_wire *w);
+/* The client does not use it any more, or never did: it is closed when its output is written. */
+void rp_wire_close(struct rp_gateway *g, struct rp_wire *w, uint16_t code, const char *reason);
+/* A message that came through the wire. */
+void rp_wire_message(struct rp_gateway *g, struct rp_wire *w, bool is_text, struct rp_bytes data);
+
+/* ---- poll.c ---- */
+/* Does what can be done for a long-polling client: hears the rest of its POST, answers its GET. */
+void rp_poll_flush(struct rp_gateway *g, struct rp_client *c);
+void rp_poll_flush_all(struct rp_gateway *g);
+/* Answers the GET even if there is nothing to say. */
+void rp_poll_release(struct rp_gateway *g, struct rp_client *c);
+/* The client has ended: its exchanges are answered. */
+void rp_poll_close(struct rp_gateway *g, struct rp_client *c);
+/* An exchange for a client of this gateway. */
+void rp_poll_get(struct rp_gateway *g, struct rp_exchange *x, struct rp_client *c);
+void rp_poll_post(struct rp_gateway *g, struct rp_exchange *x, struct rp_client *c);
+/* The POST's body is there, in x->body. */
+void rp_poll_post_body(struct rp_gateway *g, struct rp_exchange *x);
+struct rp_exchange *rp_exchange_new(struct rp_gateway *g, void *shell);
+void rp_exchange_free(struct rp_gateway *g, struct rp_exchange *x);
+/* Notes whose it is, to be found again when the answer cannot be delivered. */
+void rp_exchange_keep_sid(struct rp_exchange *x, struct rp_bytes sid);
+/* A body counts among those that wait to be heard, or not any more. False: there are too many. */
+RP_MUST_USE bool rp_exchange_park(struct rp_gateway *g, struct rp_exchange *x);
+void rp_exchange_unpark(struct rp_gateway *g, struct rp_exchange *x);
+void rp_exchange_answer(struct rp_gateway *g, struct rp_exchange *x, int status,
+                        struct rp_bytes body);
+void rp_exchange_answer_error(struct rp_gateway *g, struct rp_exchange *x, enum rp_eio_error error);
+
+/* ---- relay.c ---- */
+/* Whether a sid is of another gateway that can be asked now. */
+bool rp_relay_may(const struct rp_gateway *g, struct rp_bytes sid);
+/* Passes an exchange on to the session's holder. False: there is no such holder. */
+bool rp_relay_exchange(struct rp_gateway *g, struct rp_exchange *x, struct rp_bytes sid);
+bool rp_relay_wire(struct rp_gateway *g, struct rp_wire *w, struct rp_bytes sid);
+/* A message for the holder. */
+void rp_relay_message(struct rp_gateway *g, struct rp_relay *r, bool is_text, struct rp_bytes data);
+/* Whether the holder may be sent more. */
+bool rp_relay_wants_read(const struct rp_relay *r);
+/* An entry's wire has written some of its output. */
+void rp_relay_sent(struct rp_gateway *g, struct rp_relay *r);
+/* A holder's wire has output, or its client may be read again. */
+void rp_relay_flush(struct rp_gateway *g, struct rp_wire *w);
+/* A holder's exchange is answered. False: the link has no credit now. */
+bool rp_relay_answer(struct rp_gateway *g, struct rp_exchange *x);
+/* The end of this side; tell: the other one is told. */
+void rp_relay_end(struct rp_gateway *g, struct rp_relay *r, bool tell, uint16_t code,
+                  struct rp_bytes reason);
+void rp_relay_got(struct rp_gateway *g, const struct rp_op_relayed *op);
+/* An answer that came from the holder did not reach the client: the holder is told. */
+void rp_relay_undelivered(struct rp_gateway *g, const struct rp_exchange *x);
+/* The end of draining: whatever belongs to clients of other gateways ends. */
+void rp_relay_drain(struct rp_gateway *g);
+/* The link of another gateway is lost, or (0) our own. */
+void rp_relay_lost(struct rp_gateway *g, uint64_t incarnation);
+void rp_relay_turn(struct rp_gateway *g);
+uint64_t rp_relay_deadline_ms(const struct rp_gateway *g);
+
+/* ---- packet.c ---- */
+/* A Socket.IO packet as text, without Engine.IO's type; a binary message. */
+void rp_packet_text(struct rp_gateway *g, struct rp_client *c, struct rp_bytes text);
+void rp_packet_binary(struct rp_gateway *g, struct rp_client *c, struct rp_bytes data);
+void rp_assembly_drop(struct rp_gateway *g, struct rp_client *c);
+
+/* ---- socket.c ---- */
+struct rp_socket *rp_socket_find(const struct rp_gateway *g, uint64_t conn);
+struct rp_socket *rp_socket_of(const struct rp_client *c, struct rp_bytes nsp);
+/* CONNECT of a client: begins a session, or resumes one. */
+void rp_socket_connect(struct rp_gateway *g, struct rp_client *c,
+                       const struct rp_sio_packet *packet);
+/* CONNECTED: the session is there. */
+void rp_socket_connected(struct rp_gateway *g, struct rp_socket *s,
                          const struct rp_op_connected *op);
-void rp_client_page_done(struct rp_gateway *g, struct rp_client *c);
-void rp_client_heartbeats(struct rp_gateway *g);
-struct rp_client *rp_client_find(const struct rp_gateway *g, uint64_t conn);
+/* The namespace is left; ended: for good, else the session may come back. */
+void rp_socket_leave(struct rp_gateway *g, struct rp_socket *s, bool tell_broker, bool ended);
+void rp_socket_free(struct rp_socket *s);
+/* A live socket falls back to catching up from the log. */
+void rp_socket_lag(struct rp_gateway *g, struct rp_socket *s);
+/* Queues an ack, or holds it until the socket has everything up to seq. */
+void rp_socket_answer(struct rp_gateway *g, struct rp_socket *s, struct rp_blob *frame,
+                      uint64_t seq);
+/* Lets go the answers up to the socket's position. */
+void rp_socket_release_held(struct rp_gateway *g, struct rp_socket *s);
+/* Acknowledges the page if the client's output has drained. */
+void rp_socket_try_page_done(struct rp_gateway *g, struct rp_socket *s);
+
+static inline bool rp_socket_is_connected(const struct rp_socket *s) {
+    return s->state == RP_SOCKET_LIVE || s->state == RP_SOCKET_CATCHING;
+}
+
+/* ---- encode.c: whole packets for clients. All give the blob. Events and acks: NULL (and counted)
+ * if what the broker sent cannot be one, malformed attachments or, for msgpack, no JSON. ---- */
+struct rp_encode_event {
+    struct rp_bytes nsp, name;
+    struct rp_bytes args; /* a JSON array */
+    struct rp_bytes attachments;
+    uint64_t pos, seq; /* of the offset */
+};
+struct rp_blob *rp_encode_event(struct rp_gateway *g, const struct rp_encode_event *e);
+struct rp_blob *rp_encode_ack(struct rp_gateway *g, struct rp_bytes nsp, uint64_t id,
+                              struct rp_bytes json);
+struct rp_blob *rp_encode_connect(struct rp_gateway *g, struct rp_bytes nsp, struct rp_bytes sid,
+                                  struct rp_bytes pid);
+struct rp_blob *rp_encode_connect_error(struct rp_gateway *g, struct rp_bytes nsp,
+                                        const char *message);
 
 /* ---- roomevent.c ---- */
-void rp_roomevent(struct rp_gateway *g, struct rp_client *c, const struct rp_sio_packet *packet);
+void rp_roomevent(struct rp_gateway *g, struct rp_socket *s, const struct rp_sio_packet *packet,
+                  struct rp_bytes attachments);
 /* Renders and gives the answers of the broker. */
 void rp_roomevent_done(struct rp_gateway *g, struct rp_request *request,
                        const struct rp_op_done *op);
@@ -168,7 +417,9 @@ void rp_roomevent_result(struct rp_gateway *g, struct rp_request *request, struc
 
 /* ---- request.c ---- */
 struct rp_request_options {
-    struct rp_client *client; /* may be NULL */
+    struct rp_socket *socket; /* may be NULL */
+    struct rp_client
+        *client; /* that of the socket, or, without one, whose request it is; or NULL */
     bool is_volatile, has_ack, has_id;
     uint64_t ack_id;
     struct rp_bytes room;
@@ -178,6 +429,10 @@ void rp_request_add(struct rp_gateway *g, struct rp_op *op,
                     const struct rp_request_options *options);
 struct rp_request *rp_request_find(const struct rp_gateway *g, uint64_t num);
 void rp_request_free(struct rp_gateway *g, struct rp_request *request);
+/* The socket is gone: nobody waits for its answers; they still count for the client. */
+void rp_request_forget_socket(struct rp_socket *s);
+/* The client is gone, too. */
+void rp_request_forget_client(struct rp_client *c);
 /* Puts on the link what has not been put there, as far as the credit goes. */
 void rp_request_send(struct rp_gateway *g);
 /* The link is new: puts what was sent on an older one there again, in order and whatever the
@@ -191,8 +446,9 @@ void rp_request_update_full(struct rp_gateway *g);
 uint64_t rp_request_lowest(const struct rp_gateway *g);
 
 /* ---- broker.c ---- */
-/* Sends a session's end to the broker. */
-void rp_broker_close_session(struct rp_gateway *g, uint64_t session, uint64_t conn, bool ended);
+/* Sends a session's end to the broker; client: who asked for it, or NULL. */
+void rp_broker_close_session(struct rp_gateway *g, struct rp_client *client, uint64_t session,
+                             uint64_t conn, bool ended);
 void rp_broker_turn(struct rp_gateway *g);
 uint64_t rp_broker_deadline_ms(const struct rp_gateway *g);
 /* Forgets the link; the next one comes at retry_at_ms. */
@@ -200,9 +456,6 @@ void rp_broker_link_down(struct rp_gateway *g, const char *why);
 
 static inline struct rp_bytes rp_gateway_tag(const struct rp_gateway *g) {
     return rp_bytes(g->epoch, g->epoch_len > 0 ? RP_OFFSET_TAG_LEN : 0);
-}
-static inline bool rp_client_is_connected(const struct rp_client *c) {
-    return c->state == RP_CLIENT_LIVE || c->state == RP_CLIENT_CATCHING;
 }
 /* n unguessable characters of [A-Za-z0-9_-]. */
 void rp_gateway_random_id(struct rp_gateway *g, char *ret_id, size_t n);

@@ -15,26 +15,33 @@ void rp_fanout_done(struct rp_fanout *f) {
     rp_map_done(&f->rooms);
 }
 
-struct rp_fanout_room *rp_fanout_find(const struct rp_fanout *f, struct rp_bytes room) {
-    uint64_t hash = rp_hash_bytes(&f->key, room);
+static uint64_t hash_of(const struct rp_fanout *f, const struct rp_nsp *nsp, struct rp_bytes room) {
+    return rp_hash_bytes(&f->key, room) + nsp->node.hash;
+}
+
+struct rp_fanout_room *rp_fanout_find(const struct rp_fanout *f, const struct rp_nsp *nsp,
+                                      struct rp_bytes room) {
+    uint64_t hash = hash_of(f, nsp, room);
     for (struct rp_map_node *n = rp_map_first(&f->rooms, hash); n; n = rp_map_next(n, hash)) {
         struct rp_fanout_room *found = RP_CONTAINER_OF(n, struct rp_fanout_room, node);
-        if (rp_bytes_eq(found->name, room)) {
+        if (found->nsp == nsp && rp_bytes_eq(found->name, room)) {
             return found;
         }
     }
     return NULL;
 }
 
-static struct rp_fanout_room *room_new(struct rp_fanout *f, struct rp_bytes name) {
+static struct rp_fanout_room *room_new(struct rp_fanout *f, struct rp_nsp *nsp,
+                                       struct rp_bytes name) {
     struct rp_fanout_room *room = rp_alloc(sizeof(*room) + name.len);
+    room->nsp = nsp;
     memcpy(room->data, name.data, name.len);
     room->name = rp_bytes(room->data, name.len);
-    rp_map_add(&f->rooms, &room->node, rp_hash_bytes(&f->key, name));
+    rp_map_add(&f->rooms, &room->node, hash_of(f, nsp, name));
     return room;
 }
 
-/* The client's slot of a room, or the count of its slots. */
+/* The socket's slot of a room, or the count of its slots. */
 static size_t slot_of(const struct rp_fanout_rooms *rooms, const struct rp_fanout_room *room) {
     size_t slot = 0;
     while (slot < rooms->count && rooms->slots[slot].room != room) {
@@ -43,11 +50,11 @@ static size_t slot_of(const struct rp_fanout_rooms *rooms, const struct rp_fanou
     return slot;
 }
 
-void rp_fanout_join(struct rp_fanout *f, struct rp_client *client, struct rp_bytes name) {
-    struct rp_fanout_room *room = rp_fanout_find(f, name);
-    struct rp_fanout_rooms *rooms = &client->rooms;
+void rp_fanout_join(struct rp_fanout *f, struct rp_socket *socket, struct rp_bytes name) {
+    struct rp_fanout_room *room = rp_fanout_find(f, socket->nsp, name);
+    struct rp_fanout_rooms *rooms = &socket->rooms;
     if (room == NULL) {
-        room = room_new(f, name);
+        room = room_new(f, socket->nsp, name);
     } else if (slot_of(rooms, room) < rooms->count) {
         return;
     }
@@ -56,20 +63,20 @@ void rp_fanout_join(struct rp_fanout *f, struct rp_client *client, struct rp_byt
     rooms->slots = rp_array_reserve(rooms->slots, rooms->count, &rooms->capacity,
                                     sizeof(struct rp_fanout_slot));
     room->members[room->count] =
-        (struct rp_fanout_member){.client = client, .slot = (uint32_t) rooms->count};
+        (struct rp_fanout_member){.socket = socket, .slot = (uint32_t) rooms->count};
     rooms->slots[rooms->count++] =
         (struct rp_fanout_slot){.room = room, .index = (uint32_t) room->count++};
 }
 
-/* The last member, and the client's last room, take the freed places. */
-static void leave_slot(struct rp_fanout *f, struct rp_client *client, size_t slot) {
-    struct rp_fanout_rooms *rooms = &client->rooms;
+/* The last member, and the socket's last room, take the freed places. */
+static void leave_slot(struct rp_fanout *f, struct rp_socket *socket, size_t slot) {
+    struct rp_fanout_rooms *rooms = &socket->rooms;
     struct rp_fanout_room *room = rooms->slots[slot].room;
     uint32_t index = rooms->slots[slot].index;
     struct rp_fanout_member last = room->members[--room->count];
-    if (last.client != client) {
+    if (last.socket != socket) {
         room->members[index] = last;
-        last.client->rooms.slots[last.slot].index = index;
+        last.socket->rooms.slots[last.slot].index = index;
     }
     struct rp_fanout_slot last_slot = rooms->slots[--rooms->count];
     if (slot < rooms->count) {
@@ -83,18 +90,18 @@ static void leave_slot(struct rp_fanout *f, struct rp_client *client, size_t slo
     }
 }
 
-void rp_fanout_leave(struct rp_fanout *f, struct rp_client *client, struct rp_bytes name) {
-    struct rp_fanout_room *room = rp_fanout_find(f, name);
-    size_t slot = room != NULL ? slot_of(&client->rooms, room) : client->rooms.count;
-    if (slot < client->rooms.count) {
-        leave_slot(f, client, slot);
+void rp_fanout_leave(struct rp_fanout *f, struct rp_socket *socket, struct rp_bytes name) {
+    struct rp_fanout_room *room = rp_fanout_find(f, socket->nsp, name);
+    size_t slot = room != NULL ? slot_of(&socket->rooms, room) : socket->rooms.count;
+    if (slot < socket->rooms.count) {
+        leave_slot(f, socket, slot);
     }
 }
 
-void rp_fanout_leave_all(struct rp_fanout *f, struct rp_client *client) {
-    while (client->rooms.count > 0) {
-        leave_slot(f, client, client->rooms.count - 1);
+void rp_fanout_leave_all(struct rp_fanout *f, struct rp_socket *socket) {
+    while (socket->rooms.count > 0) {
+        leave_slot(f, socket, socket->rooms.count - 1);
     }
-    free(client->rooms.slots);
-    client->rooms = (struct rp_fanout_rooms){0};
+    free(socket->rooms.slots);
+    socket->rooms = (struct rp_fanout_rooms){0};
 }

@@ -52,7 +52,8 @@ void rp_request_add(struct rp_gateway *g, struct rp_op *op,
     r->has_ack = options->has_ack;
     r->has_id = options->has_id;
     r->ack_id = options->ack_id;
-    r->client = options->client;
+    r->socket = options->socket;
+    r->client = options->socket != NULL ? options->socket->client : options->client;
     rp_list_append(&g->requests, &r->node);
     rp_map_add(&g->by_num, &r->by_num, rp_hash_u64(r->num));
     if (g->unsent == &g->requests) {
@@ -61,6 +62,9 @@ void rp_request_add(struct rp_gateway *g, struct rp_op *op,
     g->requests_count++;
     g->requests_bytes += r->encoded.len;
     g->stats.requests++;
+    if (r->socket != NULL) {
+        rp_list_append(&r->socket->requests, &r->socket_node);
+    }
     if (r->client != NULL) {
         rp_list_append(&r->client->requests, &r->client_node);
         r->client->requests_count++;
@@ -70,13 +74,30 @@ void rp_request_add(struct rp_gateway *g, struct rp_op *op,
     rp_request_update_full(g);
 }
 
+void rp_request_forget_socket(struct rp_socket *s) {
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&s->requests, it, tmp) {
+        rp_list_remove(it);
+        RP_CONTAINER_OF(it, struct rp_request, socket_node)->socket = NULL;
+    }
+}
+
+void rp_request_forget_client(struct rp_client *c) {
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&c->requests, it, tmp) {
+        rp_list_remove(it);
+        RP_CONTAINER_OF(it, struct rp_request, client_node)->client = NULL;
+    }
+    c->requests_count = c->requests_bytes = 0;
+}
+
 void rp_request_free(struct rp_gateway *g, struct rp_request *r) {
-    struct rp_client *client = r->client;
-    if (client != NULL) {
-        rp_list_remove(&r->client_node);
-        client->requests_count--;
-        client->requests_bytes -= r->encoded.len;
-        rp_client_update_pause(g, client);
+    rp_list_remove(&r->socket_node);
+    rp_list_remove(&r->client_node);
+    if (r->client != NULL) {
+        r->client->requests_count--;
+        r->client->requests_bytes -= r->encoded.len;
+        rp_client_update_pause(g, r->client);
     }
     if (g->unsent == &r->node) {
         g->unsent = r->node.next;

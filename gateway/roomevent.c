@@ -5,13 +5,12 @@
  * error: {code, message}}, in an ack packet. A client that gave no ack callback is not answered. */
 #include "gateway/core.h"
 
-#include "proto/ws.h"
-
 /* An event being handled. */
 struct call {
     struct rp_gateway *g;
-    struct rp_client *c;
+    struct rp_socket *s;
     const struct rp_sio_packet *packet;
+    struct rp_bytes attachments; /* packed */
     struct rp_sio_args args;
 };
 
@@ -32,14 +31,12 @@ static void must(enum rp_err err) {
     RP_ASSERT(err == RP_OK); /* scratch holds any message of the broker; what is escaped is short */
 }
 
-static void give_ack(struct rp_gateway *g, struct rp_client *c, uint64_t ack_id,
+static void give_ack(struct rp_gateway *g, struct rp_socket *s, uint64_t ack_id,
                      struct rp_bytes json, uint64_t seq) {
-    enum { AROUND = 64 }; /* bytes of an ack beside what it says */
-    struct rp_buf packet;
-    rp_buf_init(&packet, RP_LINK_MESSAGE_BYTES_MAX + AROUND);
-    must(rp_sio_put_ack(&packet, RP_BYTES_LIT("/"), ack_id, json));
-    rp_client_answer(g, c, rp_ws_frame(RP_WS_TEXT, rp_buf_bytes(&packet)), seq);
-    rp_buf_done(&packet);
+    struct rp_blob *frame = rp_encode_ack(g, s->nsp->name, ack_id, json);
+    if (frame != NULL) {
+        rp_socket_answer(g, s, frame, seq);
+    }
 }
 
 /* The text, or what of it fits, up to a character's end. */
@@ -69,7 +66,7 @@ static void refuse(const struct call *call, struct fault f) {
     call->g->stats.refused_events++;
     if (call->packet->has_id) {
         struct rp_bytes json = render_error(call->g, rp_bytes_str(f.code), rp_bytes_str(f.message));
-        give_ack(call->g, call->c, call->packet->id, json, 0);
+        give_ack(call->g, call->s, call->packet->id, json, 0);
     }
 }
 
@@ -85,11 +82,11 @@ static void put_field_bool(struct rp_buf *out, const char *name, bool value) {
 
 void rp_roomevent_done(struct rp_gateway *g, struct rp_request *request,
                        const struct rp_op_done *op) {
-    if (request->client == NULL || !request->has_ack) {
+    if (request->socket == NULL || !request->has_ack) {
         return;
     }
-    if (request->upto > 0 && request->client->pos < op->seq) {
-        request->client->pos = op->seq; /* a history's answer comes in line with the replay */
+    if (request->upto > 0 && request->socket->pos < op->seq) {
+        request->socket->pos = op->seq; /* a history's answer comes in line with the replay */
     }
     struct rp_buf *out = &g->scratch;
     rp_buf_clear(out);
@@ -111,20 +108,20 @@ void rp_roomevent_done(struct rp_gateway *g, struct rp_request *request,
         put_field_bool(out, ",\"duplicate\":", op->duplicate);
     }
     must(rp_buf_put_str(out, "}"));
-    give_ack(g, request->client, request->ack_id, rp_buf_bytes(out), op->seq);
+    give_ack(g, request->socket, request->ack_id, rp_buf_bytes(out), op->seq);
 }
 
 void rp_roomevent_failed(struct rp_gateway *g, struct rp_request *request, struct rp_bytes code,
                          struct rp_bytes message) {
     g->stats.refused_events++;
-    if (request->client != NULL && request->has_ack) {
-        give_ack(g, request->client, request->ack_id, render_error(g, code, message), 0);
+    if (request->socket != NULL && request->has_ack) {
+        give_ack(g, request->socket, request->ack_id, render_error(g, code, message), 0);
     }
 }
 
 void rp_roomevent_result(struct rp_gateway *g, struct rp_request *request, struct rp_bytes json) {
-    if (request->client != NULL && request->has_ack) {
-        give_ack(g, request->client, request->ack_id, json, 0);
+    if (request->socket != NULL && request->has_ack) {
+        give_ack(g, request->socket, request->ack_id, json, 0);
     }
 }
 
@@ -224,7 +221,7 @@ static struct fault get_window(struct rp_gateway *g, struct rp_bytes value, bool
 
 static void request(const struct call *call, struct rp_op *op, struct rp_bytes room,
                     bool is_volatile, bool has_id) {
-    struct rp_request_options options = {.client = call->c,
+    struct rp_request_options options = {.socket = call->s,
                                          .is_volatile = is_volatile,
                                          .has_ack = call->packet->has_id,
                                          .has_id = has_id,
@@ -261,8 +258,8 @@ static struct fault on_join(struct call *call) {
     }
     if (f.code == NULL) {
         struct rp_op op = {.kind = RP_OP_JOIN,
-                           .join = {.session = call->c->session,
-                                    .conn = call->c->conn,
+                           .join = {.session = call->s->session,
+                                    .conn = call->s->conn,
                                     .room = room,
                                     .has_since = w.has_since,
                                     .since = w.since,
@@ -278,7 +275,7 @@ static struct fault on_leave(struct call *call) {
     if (f.code == NULL) {
         struct rp_op op = {
             .kind = RP_OP_LEAVE,
-            .leave = {.session = call->c->session, .conn = call->c->conn, .room = room}};
+            .leave = {.session = call->s->session, .conn = call->s->conn, .room = room}};
         request(call, &op, room, false, false);
     }
     return f;
@@ -293,8 +290,8 @@ static struct fault on_history(struct call *call) {
     }
     if (f.code == NULL) {
         struct rp_op op = {.kind = RP_OP_HISTORY,
-                           .history = {.session = call->c->session,
-                                       .conn = call->c->conn,
+                           .history = {.session = call->s->session,
+                                       .conn = call->s->conn,
                                        .room = room,
                                        .has_since = w.has_since,
                                        .since = w.since,
@@ -311,7 +308,7 @@ static struct fault on_presence(struct call *call) {
     if (f.code == NULL) {
         struct rp_op op = {
             .kind = RP_OP_PRESENCE,
-            .presence = {.session = call->c->session, .conn = call->c->conn, .room = room}};
+            .presence = {.session = call->s->session, .conn = call->s->conn, .room = room}};
         request(call, &op, room, false, false);
     }
     return f;
@@ -421,13 +418,14 @@ static struct fault on_publish(struct call *call) {
         uint64_t flags = (p.no_echo ? RP_OP_PUBLISH_NO_ECHO : 0u) |
                          (p.is_volatile ? RP_OP_PUBLISH_VOLATILE : 0u);
         struct rp_op op = {.kind = RP_OP_PUBLISH,
-                           .publish = {.session = call->c->session,
-                                       .conn = call->c->conn,
+                           .publish = {.session = call->s->session,
+                                       .conn = call->s->conn,
                                        .flags = flags,
                                        .room = p.room,
                                        .name = p.event,
                                        .args = p.args,
-                                       .id = p.id}};
+                                       .id = p.id,
+                                       .attachments = call->attachments}};
         request(call, &op, p.room, p.is_volatile, p.id.len > 0);
     }
     return f;
@@ -447,8 +445,13 @@ static const struct {
     {"history", on_history}, {"presence", on_presence},
 };
 
-void rp_roomevent(struct rp_gateway *g, struct rp_client *c, const struct rp_sio_packet *packet) {
-    struct call call = {.g = g, .c = c, .packet = packet, .args = rp_sio_args(packet->payload)};
+void rp_roomevent(struct rp_gateway *g, struct rp_socket *s, const struct rp_sio_packet *packet,
+                  struct rp_bytes attachments) {
+    struct call call = {.g = g,
+                        .s = s,
+                        .packet = packet,
+                        .attachments = attachments,
+                        .args = rp_sio_args(packet->payload)};
     struct fault (*handle)(struct call *) = on_unknown;
     for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
         if (rp_json_key_is(call.args.name, events[i].name)) {
