@@ -3,13 +3,12 @@
 #include "common/bytes.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
-#include <netdb.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/socket.h>
-#include <unistd.h>
+#include <sys/un.h>
 
-/* ---- text ---- */
+/* ---- reading ---- */
 
 static bool parse_port(const char *text, uint16_t *ret_port) {
     uint64_t port;
@@ -60,6 +59,71 @@ enum rp_err rp_address_parse(const char *text, struct rp_address *ret_address) {
     return RP_OK;
 }
 
+/* unix:/PATH. */
+static bool parse_unix(struct rp_bytes text, struct rp_address *ret_address) {
+    const struct rp_bytes prefix = RP_BYTES_LIT("unix:");
+    struct rp_bytes path = rp_bytes_skip(text, prefix.len);
+    bool ok = path.len > 1 && path.len <= RP_ADDRESS_PATH_MAX && path.data[0] == '/' &&
+              path.data[path.len - 1] != '/';
+    if (ok) {
+        *ret_address = (struct rp_address){.is_unix = true};
+        memcpy(ret_address->host, path.data, path.len);
+    }
+    return ok;
+}
+
+static bool parse_any(struct rp_bytes text, struct rp_address *ret_address) {
+    char copy[RP_ADDRESS_TEXT_SIZE];
+    if (rp_bytes_starts_with(text, RP_BYTES_LIT("unix:"))) {
+        return parse_unix(text, ret_address);
+    }
+    if (text.len >= sizeof copy) {
+        return false;
+    }
+    memcpy(copy, text.data, text.len);
+    copy[text.len] = '\0';
+    return rp_address_parse(copy, ret_address) == RP_OK;
+}
+
+static bool is_space(uint8_t c) {
+    return c == ' ' || c == '\t';
+}
+
+/* Takes what is before the next comma off *list, without the white space around it. */
+static struct rp_bytes next_item(struct rp_bytes *list, bool *ret_last) {
+    const uint8_t *comma = memchr(list->data, ',', list->len);
+    struct rp_bytes item = rp_bytes(list->data, comma ? (size_t) (comma - list->data) : list->len);
+    *ret_last = comma == NULL;
+    *list = rp_bytes_skip(*list, comma ? item.len + 1 : item.len);
+    while (item.len > 0 && is_space(item.data[0])) {
+        item = rp_bytes_skip(item, 1);
+    }
+    while (item.len > 0 && is_space(item.data[item.len - 1])) {
+        item.len--;
+    }
+    return item;
+}
+
+enum rp_err rp_addresses_parse(const char *text, struct rp_addresses *ret_addresses) {
+    struct rp_addresses found = {.count = 0};
+    struct rp_bytes list = rp_bytes_str(text);
+    bool last = false;
+    while (!last) {
+        struct rp_bytes item = next_item(&list, &last);
+        if (found.count == RP_LISTEN_ADDRESSES_MAX || !parse_any(item, &found.items[found.count])) {
+            return RP_E_INVALID;
+        }
+        found.count++;
+    }
+    *ret_addresses = found;
+    return RP_OK;
+}
+
+const char *rp_addresses_check(const char *text) {
+    struct rp_addresses ignored;
+    return rp_addresses_parse(text, &ignored) == RP_OK ? NULL : RP_ADDRESSES_EXPECTED;
+}
+
 const char *rp_address_check(const char *text) {
     struct rp_address ignored;
     return rp_address_parse(text, &ignored) == RP_OK ? NULL : RP_ADDRESS_EXPECTED;
@@ -71,65 +135,17 @@ const char *rp_address_check_or_off(const char *text) {
                " or off";
 }
 
-/* ---- sockets ---- */
+/* ---- writing ---- */
 
-/* A listening socket, or -1 with errno. */
-static int listen_at(const struct addrinfo *at, int backlog) {
-    int fd = socket(at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return -1;
+void rp_address_text(const struct rp_address *address, char *ret_text, size_t text_size) {
+    if (address->is_unix) {
+        snprintf(ret_text, text_size, "unix:%s", address->host);
+    } else if (strchr(address->host, ':') != NULL) {
+        snprintf(ret_text, text_size, "[%s]:%u", address->host, address->port);
+    } else {
+        snprintf(ret_text, text_size, "%s:%u", address->host[0] ? address->host : "*",
+                 address->port);
     }
-    int on = 1, off = 0;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (at->ai_family == AF_INET6) {
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-    }
-    if (bind(fd, at->ai_addr, at->ai_addrlen) < 0 || listen(fd, backlog) < 0) {
-        int why = errno;
-        close(fd);
-        errno = why;
-        return -1;
-    }
-    return fd;
-}
-
-/* What of the addresses found is tried first: for "any", IPv6, which takes IPv4 along. */
-static int listen_at_first(const struct addrinfo *found, int family, int backlog) {
-    errno = EAFNOSUPPORT;
-    for (const struct addrinfo *at = found; at != NULL; at = at->ai_next) {
-        if (family == AF_UNSPEC || at->ai_family == family) {
-            int fd = listen_at(at, backlog);
-            if (fd >= 0 || errno != EAFNOSUPPORT) {
-                return fd;
-            }
-        }
-    }
-    return -1;
-}
-
-enum rp_err rp_address_listen(const struct rp_address *address, int backlog, int *ret_fd,
-                              char *ret_why, size_t why_size) {
-    char port[8];
-    snprintf(port, sizeof port, "%u", address->port);
-    bool any = address->host[0] == '\0';
-    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *found;
-    int failure = getaddrinfo(any ? NULL : address->host, port, &hints, &found);
-    if (failure != 0) {
-        snprintf(ret_why, why_size, "%s", gai_strerror(failure));
-        return RP_E_IO;
-    }
-    int fd = listen_at_first(found, any ? AF_INET6 : AF_UNSPEC, backlog);
-    if (fd < 0 && any && (errno == EAFNOSUPPORT || errno == EADDRNOTAVAIL)) {
-        fd = listen_at_first(found, AF_INET, backlog);
-    }
-    int why = errno;
-    freeaddrinfo(found);
-    if (fd < 0) {
-        snprintf(ret_why, why_size, "%s", strerror(why));
-        return RP_E_IO;
-    }
-    *ret_fd = fd;
-    return RP_OK;
 }
 
 void rp_address_format(const struct sockaddr *from, char *ret_text, size_t text_size) {
@@ -147,6 +163,9 @@ void rp_address_format(const struct sockaddr *from, char *ret_text, size_t text_
             inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof host);
             snprintf(ret_text, text_size, "[%s]:%u", host, ntohs(in->sin6_port));
         }
+    } else if (from->sa_family == AF_UNIX) {
+        const struct sockaddr_un *un = (const void *) from;
+        snprintf(ret_text, text_size, "unix:%.*s", (int) sizeof un->sun_path, un->sun_path);
     } else {
         snprintf(ret_text, text_size, "unknown");
     }

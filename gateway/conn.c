@@ -22,21 +22,34 @@ struct rp_conns *rp_conns_new(const struct rp_conns_config *config) {
         rp_list_init(&s->states[i]);
     }
     rp_list_init(&s->work);
+    rp_list_init(&s->waiting);
+    rp_buf_init(&s->inflated, config->max_payload);
     return s;
 }
 
 static uint64_t state_ms_max(const struct rp_conns *s, enum conn_state state) {
     switch (state) {
+    case CONN_PROXY:
+    case CONN_TLS:
     case CONN_HEAD:
         return s->config.header_timeout_ms;
+    case CONN_IDLE:
+        return RP_CONN_IDLE_MS;
+    case CONN_BODY:
+        return RP_CONN_BODY_MS;
     case CONN_ANSWER:
         return RP_CONN_ANSWER_MS;
     case CONN_CLOSING:
     case CONN_LINGER:
         return RP_CONN_LINGER_MS;
     default:
-        return 0; /* no deadline */
+        return 0;
     }
+}
+
+/* The others last as long as the core wants. */
+static bool has_deadline(enum conn_state state) {
+    return state != CONN_WAIT && state != CONN_ASK && state != CONN_OPEN && state != CONN_DEAD;
 }
 
 void rp_conn_enter(struct conn *c, enum conn_state state, uint64_t now_ms) {
@@ -58,10 +71,11 @@ void rp_conn_die(struct conn *c, uint64_t now_ms) {
     if (c->state == CONN_DEAD) {
         return;
     }
-    if (c->client != NULL) {
-        rp_gateway_gone(c->owner->config.gateway, c->client, now_ms);
-        c->client = NULL;
+    if (c->wire != NULL) {
+        rp_gateway_gone(c->owner->config.gateway, c->wire, now_ms);
+        c->wire = NULL;
     }
+    rp_conn_drop_request(c, now_ms);
     if (c->watched != 0) {
         event_del(&c->event);
         c->watched = 0;
@@ -71,12 +85,13 @@ void rp_conn_die(struct conn *c, uint64_t now_ms) {
 }
 
 static void conn_free(struct conn *c) {
-    RP_ASSERT(c->state == CONN_DEAD && c->client == NULL);
+    RP_ASSERT(c->state == CONN_DEAD && c->wire == NULL && c->request == NULL);
     rp_list_remove(&c->state_node);
+    rp_tls_session_free(c->tls);
     close(c->fd);
-    rp_conn_drop_answer(c);
+    free(c->proxied);
     rp_buf_done(&c->in);
-    rp_ws_reader_done(&c->reader);
+    rp_conn_drop_reader(c);
     c->owner->stats.connections--;
     free(c);
 }
@@ -96,7 +111,12 @@ struct rp_conns *rp_conns_free(struct rp_conns *s) {
                 rp_conn_die(RP_CONTAINER_OF(node, struct conn, state_node), rp_clock_mono_ms());
             }
         }
+        struct rp_list *node;
+        while ((node = rp_list_first(&s->waiting)) != NULL) {
+            rp_conn_die(RP_CONTAINER_OF(node, struct conn, state_node), rp_clock_mono_ms());
+        }
         reap(s);
+        rp_buf_done(&s->inflated);
         free(s);
     }
     return NULL;
@@ -104,62 +124,37 @@ struct rp_conns *rp_conns_free(struct rp_conns *s) {
 
 /* ---- what the socket is watched for ---- */
 
-static bool wants_read(const struct conn *c) {
-    switch (c->state) {
-    case CONN_OPEN:
-        return c->in.len == 0 && rp_client_wants_read(c->client);
-    case CONN_HEAD:
-    case CONN_CLOSING:
-    case CONN_LINGER:
-        return !c->ended;
-    default:
-        return false;
+/* What OpenSSL has read already does not make the socket ready. */
+static bool has_input_within(const struct conn *c) {
+    return c->tls != NULL && c->state != CONN_TLS && rp_tls_session_has_input(c->tls);
+}
+
+static short events_wanted(const struct conn *c) {
+    bool reads = rp_conn_wants_read(c), writes = c->blocked;
+    if (c->tls != NULL) { /* each may wait for the other direction */
+        bool crossed_read = reads && rp_tls_session_read_wants_write(c->tls);
+        bool crossed_write = writes && rp_tls_session_write_wants_read(c->tls);
+        reads = reads || crossed_write;
+        writes = (writes && !crossed_write) || crossed_read;
     }
+    return (short) ((reads ? EV_READ : 0) | (writes ? EV_WRITE : 0));
 }
 
 static void watch(struct conn *c) {
-    short wanted = (short) ((wants_read(c) ? EV_READ : 0) | (c->blocked ? EV_WRITE : 0));
-    if (wanted == c->watched) {
-        return;
-    }
-    if (c->watched != 0) {
-        event_del(&c->event);
-    }
-    c->watched = (uint8_t) wanted;
-    if (wanted != 0) {
-        event_assign(&c->event, c->owner->config.base, c->fd, (short) (wanted | EV_PERSIST),
-                     on_event, c);
-        event_add(&c->event, NULL);
-    }
-}
-
-/* ---- reading ---- */
-
-static void take_end(struct conn *c, uint64_t now_ms) {
-    c->ended = true;
-    bool is_writing =
-        c->state == CONN_CLOSING || (c->state == CONN_OPEN && rp_client_is_closing(c->client));
-    if (!is_writing) {
-        rp_conn_die(c, now_ms);
-    }
-}
-
-static void read_some(struct conn *c, uint64_t now_ms) {
-    for (int i = 0; i < RP_CONN_READS_PER_TURN && wants_read(c); i++) {
-        ssize_t len = recv(c->fd, c->owner->scratch, RP_CONN_READ_BYTES, MSG_DONTWAIT);
-        if (len < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
-            return;
+    short wanted = events_wanted(c);
+    if (wanted != c->watched) {
+        if (c->watched != 0) {
+            event_del(&c->event);
         }
-        if (len < 0) {
-            rp_conn_die(c, now_ms);
-        } else if (len == 0) {
-            take_end(c, now_ms);
-        } else {
-            rp_conn_input(c, (size_t) len, now_ms);
+        c->watched = (uint8_t) wanted;
+        if (wanted != 0) {
+            event_assign(&c->event, c->owner->config.base, c->fd, (short) (wanted | EV_PERSIST),
+                         on_event, c);
+            event_add(&c->event, NULL);
         }
-        if (len < RP_CONN_READ_BYTES) {
-            return; /* most likely there is no more; if there is, the event comes again */
-        }
+    }
+    if (rp_conn_wants_read(c) && has_input_within(c)) {
+        event_active(&c->event, EV_READ, 0);
     }
 }
 
@@ -167,11 +162,16 @@ static void on_event(evutil_socket_t fd, short what, void *arg) {
     (void) fd;
     struct conn *c = arg;
     uint64_t now_ms = rp_clock_mono_ms();
-    if (what & EV_WRITE) {
-        c->blocked = false;
+    bool readable = what & EV_READ, writable = what & EV_WRITE;
+    if (c->tls != NULL) {
+        readable = readable || rp_tls_session_read_wants_write(c->tls);
+        writable = writable || rp_tls_session_write_wants_read(c->tls);
     }
-    if (what & EV_READ) {
-        read_some(c, now_ms);
+    c->blocked = c->blocked && !writable;
+    if (c->state == CONN_PROXY || c->state == CONN_TLS) {
+        rp_conn_begin(c, now_ms);
+    } else if (readable) {
+        rp_conn_read(c, now_ms);
     }
     if (c->state != CONN_DEAD) {
         rp_conn_want_flush(c); /* also to watch for something else from now on */
@@ -180,50 +180,76 @@ static void on_event(evutil_socket_t fd, short what, void *arg) {
 
 /* ---- writing ---- */
 
-/* Everything is written: our end is shut, and the client has no business with us any more. */
-static void finish(struct conn *c, uint64_t now_ms) {
-    if (c->client != NULL) {
-        rp_gateway_gone(c->owner->config.gateway, c->client, now_ms);
-        c->client = NULL;
-        rp_ws_reader_done(&c->reader);
-        rp_buf_release(&c->in);
+void rp_conn_finish(struct conn *c, uint64_t now_ms) {
+    if (c->wire != NULL) {
+        rp_gateway_gone(c->owner->config.gateway, c->wire, now_ms);
+        c->wire = NULL;
+        rp_conn_drop_reader(c);
+    }
+    rp_conn_drop_request(c, now_ms);
+    rp_buf_release(&c->in);
+    if (c->tls != NULL) {
+        rp_tls_session_end(c->tls);
+        c->tls = rp_tls_session_free(c->tls); /* what comes from now on is not even read as TLS */
     }
     if (c->ended || shutdown(c->fd, SHUT_WR) != 0) {
         rp_conn_die(c, now_ms);
     } else {
+        c->blocked = false;
         rp_conn_enter(c, CONN_LINGER, now_ms);
+        rp_conn_want_flush(c);
     }
 }
 
+/* Whether there is input that its turn has come for. What it brings makes the wire dirty, or is
+ * answered, and comes here again. */
+static bool has_kept_input(const struct conn *c) {
+    return c->in.len > 0 && (c->state == CONN_OPEN ? !c->unheard : c->unheard && !c->blocked);
+}
+
 static void flush(struct conn *c, uint64_t now_ms) {
-    if (c->state == CONN_OPEN && rp_client_is_closing(c->client)) {
+    if (c->state == CONN_ASK && !rp_wire_is_pending(c->wire)) {
+        rp_conn_decided(c, now_ms);
+    }
+    if (c->state == CONN_OPEN && rp_wire_is_closing(c->wire)) {
         rp_conn_enter(c, CONN_CLOSING, now_ms);
     }
     if (!c->blocked) {
         rp_conn_output(c, now_ms);
     }
-    if (c->state == CONN_OPEN && c->in.len > 0) {
-        rp_conn_input_kept(
-            c, now_ms); /* what it brings makes the client dirty, and comes here again */
+    if (has_kept_input(c)) {
+        rp_conn_input_kept(c, now_ms);
     }
-    if ((c->state == CONN_ANSWER || c->state == CONN_CLOSING) && !rp_conn_has_output(c)) {
-        finish(c, now_ms);
+    if (c->state == CONN_ANSWER && !rp_conn_has_output(c)) {
+        rp_conn_answered(c, now_ms);
+    } else if (c->state == CONN_CLOSING && !rp_conn_has_output(c)) {
+        rp_conn_finish(c, now_ms);
     }
     if (c->state != CONN_DEAD) {
         watch(c);
     }
 }
 
+/* Whether the core had something new to write. */
+static bool take_output(struct rp_conns *s, uint64_t now_ms) {
+    struct rp_gateway *g = s->config.gateway;
+    struct rp_wire *wire;
+    struct rp_exchange *exchange;
+    bool any = false;
+    while ((wire = rp_gateway_next_dirty(g)) != NULL) {
+        rp_conn_want_flush(rp_wire_shell(wire));
+        any = true;
+    }
+    while ((exchange = rp_gateway_next_answered(g)) != NULL) {
+        rp_conn_take_answer(rp_exchange_shell(exchange), exchange, now_ms);
+        any = true;
+    }
+    return any;
+}
+
 static void flush_all(struct rp_conns *s, uint64_t now_ms) {
-    for (;;) {
-        struct rp_client *client;
-        while ((client = rp_gateway_next_dirty(s->config.gateway)) != NULL) {
-            rp_conn_want_flush(rp_client_shell(client));
-        }
-        struct rp_list *node = rp_list_first(&s->work);
-        if (node == NULL) {
-            return;
-        }
+    struct rp_list *node;
+    while (take_output(s, now_ms) || !rp_list_is_empty(&s->work)) {
         while ((node = rp_list_first(&s->work)) != NULL) {
             rp_list_remove(node);
             flush(RP_CONTAINER_OF(node, struct conn, work_node), now_ms);
@@ -233,13 +259,42 @@ static void flush_all(struct rp_conns *s, uint64_t now_ms) {
 
 /* ---- the turn ---- */
 
+/* An answer to nothing could be taken for one to what is just being sent. */
+static void time_out_head(struct conn *c, uint64_t now_ms) {
+    c->owner->stats.header_timeouts++;
+    if (c->in.len == 0) {
+        rp_conn_finish(c, now_ms);
+    } else {
+        rp_conn_refuse_head(c, rp_buf_bytes(&c->in), 408,
+                            "the request's head did not come in time (--header-timeout)", now_ms);
+    }
+}
+
 static void time_out(struct conn *c, uint64_t now_ms) {
     struct rp_conns_stats *stats = &c->owner->stats;
-    if (c->state == CONN_HEAD) {
-        stats->header_timeouts++;
-        rp_conn_refuse(c, 408, "the request's head did not come in time (--header-timeout)",
-                       now_ms);
-    } else {
+    switch (c->state) {
+    case CONN_PROXY:
+        stats->proxy_failed++;
+        rp_conn_die(c, now_ms);
+        break;
+    case CONN_TLS:
+        stats->tls_failed++;
+        rp_conn_die(c, now_ms);
+        break;
+    case CONN_IDLE:
+        stats->idle_closed++;
+        rp_conn_finish(c, now_ms);
+        break;
+    case CONN_HEAD:
+        time_out_head(c, now_ms);
+        break;
+    case CONN_BODY:
+        rp_conn_time_out_body(c, now_ms);
+        break;
+    case CONN_ANSWER:
+        rp_conn_time_out_answer(c, now_ms);
+        break;
+    default:
         stats->cut++;
         rp_conn_die(c, now_ms);
     }
@@ -248,7 +303,7 @@ static void time_out(struct conn *c, uint64_t now_ms) {
 void rp_conns_turn(struct rp_conns *s, uint64_t now_ms) {
     for (int i = 0; i < CONN_STATES; i++) {
         struct rp_list *node;
-        while (i != CONN_OPEN && i != CONN_DEAD && (node = rp_list_first(&s->states[i])) != NULL) {
+        while (has_deadline(i) && (node = rp_list_first(&s->states[i])) != NULL) {
             struct conn *c = RP_CONTAINER_OF(node, struct conn, state_node);
             if (c->deadline_ms > now_ms) {
                 break;
@@ -256,15 +311,17 @@ void rp_conns_turn(struct rp_conns *s, uint64_t now_ms) {
             time_out(c, now_ms);
         }
     }
+    rp_conn_input_waiting(s, now_ms);
     flush_all(s, now_ms);
     reap(s);
+    s->handshakes_left = RP_TLS_HANDSHAKES_PER_TURN;
 }
 
 uint64_t rp_conns_deadline_ms(const struct rp_conns *s) {
-    uint64_t first = UINT64_MAX;
+    uint64_t first = rp_list_is_empty(&s->waiting) ? UINT64_MAX : 0;
     for (int i = 0; i < CONN_STATES; i++) {
         struct rp_list *node = rp_list_first(&s->states[i]);
-        if (i != CONN_OPEN && i != CONN_DEAD && node != NULL) {
+        if (has_deadline(i) && node != NULL) {
             uint64_t deadline = RP_CONTAINER_OF(node, struct conn, state_node)->deadline_ms;
             first = deadline < first ? deadline : first;
         }
@@ -272,7 +329,9 @@ uint64_t rp_conns_deadline_ms(const struct rp_conns *s) {
     return first;
 }
 
-void rp_conns_add(struct rp_conns *s, int fd, uint64_t now_ms) {
+/* ---- from outside ---- */
+
+void rp_conns_add(struct rp_conns *s, int fd, struct rp_conn_kind kind, uint64_t now_ms) {
     s->stats.accepted++;
     if (s->stats.connections >= s->config.connections_max + s->config.busy_max) {
         s->stats.busy++;
@@ -285,17 +344,24 @@ void rp_conns_add(struct rp_conns *s, int fd, uint64_t now_ms) {
     c->owner = s;
     c->fd = fd;
     rp_buf_init(&c->in, RP_HTTP_HEAD_BYTES_MAX + RP_CONN_READ_BYTES);
-    rp_list_append(&s->states[CONN_HEAD], &c->state_node);
-    rp_conn_enter(c, CONN_HEAD, now_ms);
     s->stats.connections++;
-    if (s->draining || s->stats.connections > s->config.connections_max) {
-        rp_conn_refuse_busy(c, now_ms);
-    }
+    c->refused = s->stats.connections > s->config.connections_max;
+    rp_conn_start(c, kind, now_ms);
     rp_conn_want_flush(c); /* to be watched */
 }
 
-void rp_conns_drain(struct rp_conns *s) {
+void rp_conns_drain(struct rp_conns *s, uint64_t now_ms) {
+    struct rp_list *node, *next;
     s->draining = true;
+    while ((node = rp_list_first(&s->states[CONN_IDLE])) != NULL) {
+        rp_conn_finish(RP_CONTAINER_OF(node, struct conn, state_node), now_ms);
+    }
+    RP_LIST_FOR(&s->states[CONN_HEAD], node, next) {
+        struct conn *c = RP_CONTAINER_OF(node, struct conn, state_node);
+        if (c->in.len == 0) { /* it has said nothing yet */
+            rp_conn_finish(c, now_ms);
+        }
+    }
 }
 
 const struct rp_conns_stats *rp_conns_stats(const struct rp_conns *s) {

@@ -4,7 +4,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -129,6 +132,108 @@ static void test_addresses_of_peers_read_well(void **state) {
     assert_string_equal(text, "10.0.0.2:81");
 }
 
+/* ---- lists and Unix sockets ---- */
+
+static void test_good_lists_are_split(void **state) {
+    (void) state;
+    static const struct {
+        const char *text;
+        const char *items[3]; /* as they are written again */
+    } cases[] = {
+        {"127.0.0.1:1", {"127.0.0.1:1"}},
+        {"127.0.0.1:1,[::1]:2", {"127.0.0.1:1", "[::1]:2"}},
+        {" *:1 ,\tunix:/run/a b.sock , :3 ", {"*:1", "unix:/run/a b.sock", "*:3"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rp_addresses a;
+        char text[RP_ADDRESS_TEXT_SIZE];
+        size_t count = 0;
+        assert_int_equal(rp_addresses_parse(cases[i].text, &a), RP_OK);
+        assert_null(rp_addresses_check(cases[i].text));
+        for (; count < 3 && cases[i].items[count] != NULL; count++) {
+            rp_address_text(&a.items[count], text, sizeof text);
+            assert_string_equal(text, cases[i].items[count]);
+        }
+        assert_int_equal(a.count, count);
+    }
+}
+
+static void test_bad_lists_are_refused(void **state) {
+    (void) state;
+    static const char *const cases[] = {
+        "",
+        ",",
+        "a:1,",
+        ",a:1",
+        "a:1,,b:2",
+        "a:1 b:2",
+        "unix:",
+        "unix:",
+        "unix:/",
+        "unix:a.sock",
+        "unix:/a/",
+        "off",
+        "a:1,unix:/a,b",
+        "1:1,1:1,1:1,1:1,1:1,1:1,1:1,1:1,1:1,1:1,1:1,1:1,1:1,1:1,1:1,1:1,1:1"};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rp_addresses a;
+        assert_int_equal(rp_addresses_parse(cases[i], &a), RP_E_INVALID);
+        assert_string_equal(rp_addresses_check(cases[i]), RP_ADDRESSES_EXPECTED);
+    }
+    char text[200] = "unix:/";
+    memset(text + 6, 'a', RP_ADDRESS_PATH_MAX - 1);
+    assert_null(rp_addresses_check(text));
+    strcat(text, "a");
+    assert_non_null(rp_addresses_check(text));
+    char long_host[1000];
+    memset(long_host, 'a', sizeof long_host);
+    strcpy(long_host + sizeof long_host - 3, ":1");
+    assert_non_null(rp_addresses_check(long_host));
+}
+
+static void test_a_unix_socket_is_made_replaced_and_removed(void **state) {
+    (void) state;
+    char directory[] = "/tmp/reprise-address-XXXXXX", text[64], why[128] = "";
+    struct rp_addresses a;
+    int first, second;
+    assert_non_null(mkdtemp(directory));
+    snprintf(text, sizeof text, "unix:%s/s", directory);
+    assert_int_equal(rp_addresses_parse(text, &a), RP_OK);
+    const struct rp_address *at = &a.items[0];
+
+    assert_int_equal(rp_address_listen(at, 4, &first, why, sizeof why), RP_OK);
+    struct stat file;
+    assert_int_equal(stat(at->host, &file), 0);
+    assert_int_equal(file.st_mode & 0777, 0660);
+    char where[RP_ADDRESS_TEXT_SIZE];
+    rp_address_of_fd(first, where, sizeof where);
+    assert_string_equal(where, text);
+    struct rp_address_file made = rp_address_file(at);
+
+    assert_int_equal(rp_address_listen(at, 4, &second, why, sizeof why), RP_E_IO); /* it lives */
+    assert_string_equal(why, "Address already in use");
+    close(first);
+    assert_int_equal(rp_address_listen(at, 4, &second, why, sizeof why), RP_OK); /* it was stale */
+    struct rp_address_file again = rp_address_file(at);
+    if (again.inode != made.inode) { /* the file system may use a number again */
+        rp_address_remove(at, made);
+        assert_int_equal(access(at->host, F_OK), 0);
+    }
+    rp_address_remove(at, again);
+    assert_int_equal(access(at->host, F_OK), -1);
+    close(second);
+
+    FILE *other = fopen(at->host, "w"); /* what is no socket is not touched */
+    assert_non_null(other);
+    fclose(other);
+    assert_int_equal(rp_address_listen(at, 4, &second, why, sizeof why), RP_E_IO);
+    assert_int_equal(access(at->host, F_OK), 0);
+    unlink(at->host);
+    rmdir(directory);
+    assert_int_equal(rp_address_listen(at, 4, &second, why, sizeof why), RP_E_IO);
+    assert_string_equal(why, "No such file or directory");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good_addresses_are_split),
@@ -137,6 +242,9 @@ int main(void) {
         cmocka_unit_test(test_listening_is_where_it_says),
         cmocka_unit_test(test_any_address_takes_ipv4),
         cmocka_unit_test(test_addresses_of_peers_read_well),
+        cmocka_unit_test(test_good_lists_are_split),
+        cmocka_unit_test(test_bad_lists_are_refused),
+        cmocka_unit_test(test_a_unix_socket_is_made_replaced_and_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
