@@ -28,7 +28,7 @@ static void test_hello_tells_who_and_where(void **state) {
 
 static void test_nothing_but_hello_before_welcome(void **state) {
     (void) state;
-    struct rp_client *c = open_client();
+    struct rp_wire *c = open_client();
     text(c, "40"); /* with no link at all */
     open_link();
     nothing_asked();
@@ -122,7 +122,7 @@ static void test_heartbeats_go_out_and_are_checked(void **state) {
 static void test_malformed_messages_are_counted_and_dropped(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = member_client(10, "a");
+    struct rp_wire *c = member_client(10, "a");
     struct rp_buf message;
     rp_buf_init(&message, 1000);
     struct rp_op op = {.kind = RP_OP_DELIVER,
@@ -153,8 +153,8 @@ static void test_malformed_messages_are_counted_and_dropped(void **state) {
 static void test_sessions_are_listed_with_their_position(void **state) {
     (void) state;
     link_up();
-    struct rp_client *live = connect_client(10), *catching = connect_client(11),
-                     *connecting = open_client(), *idle = open_client();
+    struct rp_wire *live = connect_client(10), *catching = connect_client(11),
+                   *connecting = open_client(), *idle = open_client();
     say((struct rp_op){.kind = RP_OP_HOLD, .hold = {.conn = 11, .pos = 15}});
     text(connecting, "40");
     uint64_t num = asked(RP_OP_CONNECT).connect.num;
@@ -172,7 +172,7 @@ static void test_sessions_are_listed_with_their_position(void **state) {
     assert_int_equal(asked(RP_OP_CONNECT).connect.num, num);
     assert_int_equal(asked(RP_OP_RESUMED).resumed.sessions, 2);
     nothing_asked();
-    struct rp_client *all[] = {live, catching, connecting, idle};
+    struct rp_wire *all[] = {live, catching, connecting, idle};
     for (size_t i = 0; i < COUNT(all); i++) {
         expect_nothing(all[i]);
         gone(all[i]);
@@ -184,7 +184,7 @@ static void test_verdicts_close_what_has_moved_on(void **state) {
     static const uint64_t verdicts[] = {RP_OP_KEPT, RP_OP_SUPERSEDED, RP_OP_UNKNOWN};
     link_up();
     for (size_t i = 0; i < COUNT(verdicts); i++) {
-        struct rp_client *c = connect_client(10 + i);
+        struct rp_wire *c = connect_client(10 + i);
         say((struct rp_op){.kind = RP_OP_VERDICT,
                            .verdict = {.conn = 10 + i, .verdict = verdicts[i]}});
         if (verdicts[i] == RP_OP_KEPT) {
@@ -201,7 +201,7 @@ static void test_verdicts_close_what_has_moved_on(void **state) {
 static void test_evicted_clients_are_closed_with_the_reason(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = connect_client(10);
+    struct rp_wire *c = connect_client(10);
     say((struct rp_op){.kind = RP_OP_EVICT,
                        .evict = {.conn = 10, .reason = RP_BYTES_LIT("taken over")}});
     expect_close(c, 1001, "taken over");
@@ -218,7 +218,7 @@ static void test_evicted_clients_are_closed_with_the_reason(void **state) {
 static void test_reset_closes_the_clients_and_begins_anew(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = connect_client(10), *connecting = open_client(), *idle = open_client();
+    struct rp_wire *c = connect_client(10), *connecting = open_client(), *idle = open_client();
     text(c, "427[\"publish\",\"a\",\"e\"]");
     text(connecting, "40");
     assert_string_equal(rp_gateway_notice(bench.g), "");
@@ -250,7 +250,7 @@ static void test_reset_closes_the_clients_and_begins_anew(void **state) {
 static void test_unanswered_requests_are_sent_again_in_order(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = connect_client(10);
+    struct rp_wire *c = connect_client(10);
     text(c, "421[\"join\",\"a\"]");
     text(c, "422[\"publish\",\"a\",\"e\",1]");
     text(c, "423[\"publish\",\"a\",\"e\",2]");
@@ -288,7 +288,7 @@ static void test_unanswered_requests_are_sent_again_in_order(void **state) {
 static void test_volatile_publishes_fail_with_the_link(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = connect_client(10);
+    struct rp_wire *c = connect_client(10);
     text(c, "421[\"publish\",{\"room\":\"a\",\"event\":\"e\",\"volatile\":true}]");
     text(c, "422[\"publish\",{\"room\":\"a\",\"event\":\"e\"}]");
     text(c, "42[\"publish\",{\"room\":\"a\",\"event\":\"e\",\"volatile\":true}]");
@@ -312,7 +312,7 @@ static void test_volatile_publishes_fail_with_the_link(void **state) {
 static void test_a_join_that_is_done_asks_for_the_rest_only(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = connect_client(10);
+    struct rp_wire *c = connect_client(10);
     text(c, "421[\"join\",\"a\",{\"since\":3,\"limit\":10}]");
     uint64_t num = asked(RP_OP_JOIN).join.num;
     say((struct rp_op){.kind = RP_OP_JOINED, .joined = {.num = num, .upto = 20}});
@@ -357,7 +357,7 @@ static void test_a_join_that_is_done_asks_for_the_rest_only(void **state) {
 static void test_the_end_of_a_session_is_a_request_like_others(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = connect_client(10);
+    struct rp_wire *c = connect_client(10);
     turn();
     lose_link();
     gone(c);
@@ -406,7 +406,7 @@ static void test_requests_wait_for_credit(void **state) {
     bench.config.link_credit_bytes = 1000;
     bench_reconfigure();
     link_up();
-    struct rp_client *c = connect_client(10);
+    struct rp_wire *c = connect_client(10);
     char args[300], packet[400];
     memset(args, 'x', sizeof args - 1);
     args[sizeof args - 1] = '\0';
@@ -438,14 +438,14 @@ static void test_requests_wait_for_credit(void **state) {
 static void test_a_client_with_too_many_requests_is_not_read(void **state) {
     (void) state;
     link_up();
-    struct rp_client *noisy = connect_client(10), *quiet = connect_client(11);
+    struct rp_wire *noisy = connect_client(10), *quiet = connect_client(11);
     uint64_t first = 0;
     for (int i = 0; i < RP_CLIENT_REQUESTS_MAX; i++) {
-        assert_true(rp_client_wants_read(noisy));
+        assert_true(rp_wire_wants_read(noisy));
         text(noisy, "42[\"publish\",\"a\",\"e\"]");
     }
-    assert_false(rp_client_wants_read(noisy));
-    assert_true(rp_client_wants_read(quiet));
+    assert_false(rp_wire_wants_read(noisy));
+    assert_true(rp_wire_wants_read(quiet));
     assert_int_equal(rp_gateway_stats(bench.g)->paused, 1);
     first = asked(RP_OP_PUBLISH).publish.num;
     for (int i = 1; i < RP_CLIENT_REQUESTS_MAX; i++) {
@@ -454,32 +454,59 @@ static void test_a_client_with_too_many_requests_is_not_read(void **state) {
     while (rp_gateway_next_dirty(bench.g) != NULL) {
     }
     text(quiet, "3");
-    for (int i = 0; i < 60; i++) { /* it cannot be heard ponging meanwhile */
+    size_t pings = 0; /* it cannot be heard ponging meanwhile, but takes the pings */
+    for (int i = 0; i < 70; i++) {
         pass_linked_ms(1000);
         text(quiet, "3");
+        if (output_bytes(noisy) > 0) {
+            expect(noisy, "2");
+            pings++;
+        }
     }
-    assert_false(rp_client_is_closing(noisy));
+    assert_int_equal(pings, 3); /* the client counts from ping to ping: after 25, 45, 65 s */
+    assert_false(rp_wire_is_closing(noisy));
     while (rp_gateway_next_dirty(bench.g) != NULL) {
     }
     say_done(first, 20);
-    assert_true(rp_client_wants_read(noisy));
+    assert_true(rp_wire_wants_read(noisy));
     assert_ptr_equal(rp_gateway_next_dirty(bench.g), noisy); /* its shell reads on */
-    pass_linked_ms(24999);
-    assert_false(rp_client_is_closing(noisy)); /* and it has time to answer */
+    pass_linked_ms(19999);
+    assert_false(rp_wire_is_closing(noisy)); /* and it has time to answer */
+    pass_linked_ms(1);
+    assert_true(rp_wire_is_closing(noisy));
     gone(noisy);
     gone(quiet);
+}
+
+/* It could take the ping at least. */
+static void test_a_paused_client_that_takes_nothing_is_gone(void **state) {
+    (void) state;
+    bench.config.client_requests_max = 2;
+    bench_reconfigure();
+    link_up();
+    struct rp_wire *c = connect_client(10);
+    text(c, "42[\"join\",\"a\"]");
+    text(c, "42[\"join\",\"b\"]");
+    assert_false(rp_wire_wants_read(c));
+    pass_linked_ms(25000);
+    pass_linked_ms(19999);
+    assert_false(rp_wire_is_closing(c));
+    pass_linked_ms(1);
+    assert_true(rp_wire_is_closing(c));
+    assert_int_equal(rp_gateway_stats(bench.g)->ping_timeouts, 1);
+    gone(c);
 }
 
 static void test_large_requests_pause_sooner(void **state) {
     (void) state;
     static char packet[90000];
     link_up();
-    struct rp_client *c = connect_client(10);
+    struct rp_wire *c = connect_client(10);
     memset(packet, 'x', sizeof packet - 1);
     memcpy(packet, "42[\"publish\",\"a\",\"e\",\"", 22);
     memcpy(packet + sizeof packet - 3, "\"]", 3);
     int count = 0;
-    while (rp_client_wants_read(c)) {
+    while (rp_wire_wants_read(c)) {
         text(c, packet);
         assert_true(++count < 100);
     }
@@ -509,6 +536,7 @@ int main(void) {
         BENCH_TEST(test_an_end_that_cannot_be_stored_is_sent_again),
         BENCH_TEST(test_requests_wait_for_credit),
         BENCH_TEST(test_a_client_with_too_many_requests_is_not_read),
+        BENCH_TEST(test_a_paused_client_that_takes_nothing_is_gone),
         BENCH_TEST(test_large_requests_pause_sooner),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,8 +24,8 @@ static void say_hold(uint64_t conn, uint64_t pos) {
 }
 
 /* A recovered client of room a, catching up from 7. */
-static struct rp_client *recovered_client(uint64_t conn) {
-    struct rp_client *c = open_client();
+static struct rp_wire *recovered_client(uint64_t conn) {
+    struct rp_wire *c = open_client();
     struct rp_ws_msg msg;
     text(c, "40{\"pid\":\"xxxxxxxxxxxxxxxxxxxx\"}");
     say((struct rp_op){.kind = RP_OP_CONNECTED,
@@ -45,8 +45,8 @@ static struct rp_client *recovered_client(uint64_t conn) {
 static void test_events_go_to_the_members_with_an_offset(void **state) {
     (void) state;
     link_up();
-    struct rp_client *a = member_client(10, "a"), *b = member_client(20, "a"),
-                     *other = member_client(30, "b");
+    struct rp_wire *a = member_client(10, "a"), *b = member_client(20, "a"),
+                   *other = member_client(30, "b");
     say_deliver(40, "a", "[1,{\"x\":\"y\"}]");
     expect(a, "42[\"e\",1,{\"x\":\"y\"},\"40-epoc\"]");
     expect(b, "42[\"e\",1,{\"x\":\"y\"},\"40-epoc\"]");
@@ -81,7 +81,7 @@ static void test_events_go_to_the_members_with_an_offset(void **state) {
 static void test_volatile_events_do_not_queue(void **state) {
     (void) state;
     link_up();
-    struct rp_client *idle = member_client(10, "a"), *slow = member_client(20, "a");
+    struct rp_wire *idle = member_client(10, "a"), *slow = member_client(20, "a");
     struct rp_op op = {.kind = RP_OP_DELIVER,
                        .deliver = {.seq = 30,
                                    .is_volatile = 1,
@@ -110,7 +110,7 @@ static void test_volatile_events_do_not_queue(void **state) {
 static void test_a_recovered_client_gets_nothing_live_before_its_time(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = recovered_client(30);
+    struct rp_wire *c = recovered_client(30);
     say_deliver(40, "a", "[]"); /* it will come as a replay */
     expect_nothing(c);
     say_replay(30, 9);
@@ -130,7 +130,7 @@ static void test_a_recovered_client_gets_nothing_live_before_its_time(void **sta
 static void test_a_page_is_done_when_it_is_written(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = recovered_client(30);
+    struct rp_wire *c = recovered_client(30);
     for (uint64_t seq = 10; seq < 50; seq++) {
         say_replay(30, seq);
     }
@@ -162,7 +162,7 @@ static void test_a_page_is_done_when_it_is_written(void **state) {
 static void test_a_slow_client_falls_back_to_the_log(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = member_client(10, "a");
+    struct rp_wire *c = member_client(10, "a");
     uint64_t seq = 19;
     while (rp_gateway_stats(bench.g)->lagged == 0) {
         say_deliver(++seq, "a", "[\"something\"]");
@@ -199,7 +199,7 @@ static void test_a_slow_client_falls_back_to_the_log(void **state) {
 static void test_lag_and_loss_of_the_link_together(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = member_client(10, "a");
+    struct rp_wire *c = member_client(10, "a");
     uint64_t seq = 19;
     while (rp_gateway_stats(bench.g)->lagged == 0) {
         say_deliver(++seq, "a", "[\"something\"]");
@@ -225,12 +225,12 @@ static void test_lag_and_loss_of_the_link_together(void **state) {
 static void test_hold_of_a_catching_client_ends_it(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = member_client(10, "a");
+    struct rp_wire *c = member_client(10, "a");
     for (uint64_t seq = 20; rp_gateway_stats(bench.g)->lagged == 0; seq++) {
         say_deliver(seq, "a", "[\"something\"]");
     }
     say_hold(10, 500);
-    assert_true(rp_client_is_closing(c));
+    assert_true(rp_wire_is_closing(c));
     say_hold(4711, 1);
     asked(RP_OP_CATCHUP);
     asked(RP_OP_CLOSE);
@@ -243,7 +243,7 @@ static void test_hold_of_a_catching_client_ends_it(void **state) {
 static void test_answers_wait_for_the_events_before_them(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = member_client(10, "a");
+    struct rp_wire *c = member_client(10, "a");
     text(c, "421[\"publish\",\"a\",\"e\"]");
     text(c, "422[\"publish\",\"a\",\"e\"]");
     text(c, "423[\"publish\",\"a\",\"e\"]");
@@ -282,7 +282,7 @@ static void test_answers_wait_for_the_events_before_them(void **state) {
 static void test_held_answers_go_with_the_client(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = member_client(10, "a"), *left = member_client(20, "a");
+    struct rp_wire *c = member_client(10, "a"), *left = member_client(20, "a");
     say_hold(10, 20);
     say_hold(20, 20);
     text(c, "421[\"publish\",\"a\",\"e\"]");
@@ -305,9 +305,9 @@ static void test_output_past_every_bound_closes_the_client(void **state) {
     memset(json, 'x', sizeof json);
     json[0] = json[sizeof json - 1] = '"';
     link_up();
-    struct rp_client *c = member_client(10, "a");
+    struct rp_wire *c = member_client(10, "a");
     int answers = 0;
-    while (!rp_client_is_closing(c)) { /* it asks, and does not take the answers */
+    while (!rp_wire_is_closing(c)) { /* it asks, and does not take the answers */
         text(c, "421[\"history\",\"a\"]");
         say((struct rp_op){.kind = RP_OP_RESULT,
                            .result = {.num = asked(RP_OP_HISTORY).history.num,
@@ -318,7 +318,7 @@ static void test_output_past_every_bound_closes_the_client(void **state) {
     assert_int_equal(rp_gateway_stats(bench.g)->overflowed, 1);
     assert_int_equal(asked(RP_OP_CLOSE).close.conn, 10);
     struct rp_bytes part;
-    while (rp_client_output(c, &part, 1) > 0 && part.len > 1000) {
+    while (rp_wire_output(c, &part, 1) > 0 && part.len > 1000) {
         rp_gateway_sent(bench.g, c, part.len, bench.now_ms);
     }
     expect_close(c, 1013, "too slow: the limit of unsent output is reached");
@@ -332,12 +332,12 @@ static void test_closing_a_member_during_an_event_skips_nobody(void **state) {
     memset(large, 'x', sizeof large - 1);
     snprintf(args, sizeof args, "[\"%s\"]", large);
     link_up();
-    struct rp_client *members[6];
+    struct rp_wire *members[6];
     struct rp_ws_msg msg;
     for (size_t i = 0; i < COUNT(members); i++) {
         members[i] = member_client(10 * (i + 1), "a");
     }
-    for (int round = 0; !rp_client_is_closing(members[1]); round++) {
+    for (int round = 0; !rp_wire_is_closing(members[1]); round++) {
         /* two of them are sent to closing by answers they do not take */
         for (size_t i = 1; i <= 4; i += 3) {
             text(members[i], "421[\"presence\",\"a\"]");
@@ -350,8 +350,8 @@ static void test_closing_a_member_during_an_event_skips_nobody(void **state) {
             break;
         }
     }
-    assert_false(rp_client_is_closing(members[1]));
-    for (uint64_t seq = 100; !rp_client_is_closing(members[1]); seq++) {
+    assert_false(rp_wire_is_closing(members[1]));
+    for (uint64_t seq = 100; !rp_wire_is_closing(members[1]); seq++) {
         say_live(20, seq); /* as if they kept up: only the last bound can help */
         say_live(50, seq);
         say_deliver(seq, "a", args);
@@ -362,7 +362,7 @@ static void test_closing_a_member_during_an_event_skips_nobody(void **state) {
             }
         }
     }
-    assert_true(rp_client_is_closing(members[4]));
+    assert_true(rp_wire_is_closing(members[4]));
     say_deliver(900, "a", "[]");
     for (size_t i = 0; i < COUNT(members); i++) {
         if (i != 1 && i != 4) {

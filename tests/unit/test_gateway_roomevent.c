@@ -110,7 +110,7 @@ static const struct {
 static void test_wrong_arguments_are_refused_in_the_ack(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = connect_client(10);
+    struct rp_wire *c = connect_client(10);
     for (size_t i = 0; i < COUNT(refusals); i++) {
         char packet[1024], begin[128];
         struct rp_ws_msg msg;
@@ -159,7 +159,7 @@ static void test_join_asks_for_the_room(void **state) {
         {" \"a\" , { \"since\" : 5 } ", "a", 1, 5, 1000},
     };
     link_up();
-    struct rp_client *c = connect_client(10);
+    struct rp_wire *c = connect_client(10);
     for (size_t i = 0; i < COUNT(table); i++) {
         char packet[512];
         snprintf(packet, sizeof packet, "42[\"join\",%s]", table[i].arguments);
@@ -198,7 +198,7 @@ static void test_publish_passes_the_arguments_as_they_came(void **state) {
          "[7]", "", RP_OP_PUBLISH_VOLATILE | RP_OP_PUBLISH_NO_ECHO},
     };
     link_up();
-    struct rp_client *c = connect_client(10);
+    struct rp_wire *c = connect_client(10);
     for (size_t i = 0; i < COUNT(table); i++) {
         char packet[512];
         snprintf(packet, sizeof packet, "42[\"publish\",%s]", table[i].arguments);
@@ -220,7 +220,7 @@ static void test_a_large_packet_fits(void **state) {
     enum { ESCAPES = 16000 };
     static char packet[100000], expected[100000];
     link_up();
-    struct rp_client *c = connect_client(10);
+    struct rp_wire *c = connect_client(10);
     char *at = packet + sprintf(packet, "42[\"publish\",\"\\u0061\",\"\\u0065\",\"");
     char *want = expected + sprintf(expected, "[\"");
     for (int i = 0; i < ESCAPES; i++) {
@@ -240,7 +240,7 @@ static void test_a_large_packet_fits(void **state) {
 static void test_history_and_presence_ask_for_their_room(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = connect_client(10);
+    struct rp_wire *c = connect_client(10);
     text(c, "42[\"history\",\"a\"]");
     struct rp_op_history h = asked(RP_OP_HISTORY).history;
     assert_text(h.room, "a");
@@ -263,7 +263,7 @@ static void test_history_and_presence_ask_for_their_room(void **state) {
 /* ---- acks ---- */
 
 /* Sends an event that asks for an ack, and returns its request's number. */
-static uint64_t ask(struct rp_client *c, enum rp_op_kind kind, const char *packet) {
+static uint64_t ask(struct rp_wire *c, enum rp_op_kind kind, const char *packet) {
     text(c, packet);
     return asked(kind).connect.num; /* every request begins with it */
 }
@@ -308,7 +308,7 @@ static void test_acks_say_what_was_done(void **state) {
          "439007199254740991[{\"ok\":true,\"room\":\"a\"}]"},
     };
     link_up();
-    struct rp_client *c = connect_client(10);
+    struct rp_wire *c = connect_client(10);
     for (size_t i = 0; i < COUNT(table); i++) {
         struct rp_op done = {.kind = RP_OP_DONE, .done = table[i].done};
         done.done.num = ask(c, table[i].kind, table[i].packet);
@@ -328,7 +328,7 @@ static void test_acks_say_what_was_done(void **state) {
 static void test_acks_say_why_it_failed(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = connect_client(10);
+    struct rp_wire *c = connect_client(10);
     uint64_t num = ask(c, RP_OP_JOIN, "427[\"join\",\"a\"]");
     say((struct rp_op){
         .kind = RP_OP_FAILED,
@@ -348,7 +348,7 @@ static void test_long_failures_fit_an_ack(void **state) {
     memset(controls, 1, sizeof controls);
     struct rp_bytes much = rp_bytes(controls, sizeof controls);
     link_up();
-    struct rp_client *c = connect_client(10);
+    struct rp_wire *c = connect_client(10);
     uint64_t num = ask(c, RP_OP_JOIN, "427[\"join\",\"a\"]");
     say((struct rp_op){.kind = RP_OP_FAILED,
                        .failed = {.num = num, .code = much, .message = much}});
@@ -363,7 +363,7 @@ static void test_long_failures_fit_an_ack(void **state) {
     assert_true(take_frame(c, &msg));
     assert_string_equal(bench.text + msg.payload.len - 8, "aaaa\"}}]");
     memset(controls, 1, sizeof controls);
-    struct rp_client *connecting = open_client();
+    struct rp_wire *connecting = open_client();
     num = ask(connecting, RP_OP_CONNECT, "40");
     say((struct rp_op){.kind = RP_OP_CONNECTED,
                        .connected = {.num = num, .session = 11, .conn = 11, .sid = much}});
@@ -374,7 +374,7 @@ static void test_long_failures_fit_an_ack(void **state) {
 static void test_results_are_passed_on(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = connect_client(10);
+    struct rp_wire *c = connect_client(10);
     uint64_t num = ask(c, RP_OP_PRESENCE, "427[\"presence\",\"a\"]");
     say((struct rp_op){
         .kind = RP_OP_RESULT,
@@ -386,7 +386,7 @@ static void test_results_are_passed_on(void **state) {
 static void test_nobody_hears_what_nobody_asked_for(void **state) {
     (void) state;
     link_up();
-    struct rp_client *c = connect_client(10), *left = connect_client(11);
+    struct rp_wire *c = connect_client(10), *left = connect_client(11);
     say_done(ask(c, RP_OP_JOIN, "42[\"join\",\"a\"]"), 20);
     say((struct rp_op){.kind = RP_OP_FAILED,
                        .failed = {.num = ask(c, RP_OP_JOIN, "42[\"join\",\"a\"]")}});
