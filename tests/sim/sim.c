@@ -9,21 +9,70 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct totals {
-    uint64_t records, faults, recovered, not_recovered, events;
+enum {
+    REST_STEPS = 300,     /* until what was under way at the end of a schedule must be done */
+    RUNS_FOR_TALLY = 100, /* from here on every kind of thing must have happened */
 };
 
-static void count(struct totals *t, const struct world *w) {
+struct totals {
+    uint64_t records, faults, recovered, not_recovered, events;
+    struct tally tally;
+};
+
+static void count_socket(struct totals *t, const struct stock *s) {
+    t->recovered += s->recovered;
+    t->not_recovered += s->not_recovered;
+    t->tally.binary += s->binary_events;
+    for (size_t i = 0; i < s->lives_count; i++) {
+        t->events += s->lives[i].events_count;
+        t->tally.second += s->nsp > 0 ? s->lives[i].events_count : 0;
+    }
+}
+
+static void count(struct totals *t, struct world *w) {
     t->records += w->log_count;
     t->faults += w->faults_done;
+    world_count(w);
+    const struct tally *from = &w->tally;
+    t->tally.polls += from->polls;
+    t->tally.relays += from->relays;
+    t->tally.relays_failed += from->relays_failed;
+    t->tally.upgrades += from->upgrades;
+    t->tally.upgrades_failed += from->upgrades_failed;
+    t->tally.frozen += from->frozen;
+    t->tally.pauses += from->pauses;
+    t->tally.left += from->left;
     for (size_t i = 0; i < CLIENTS; i++) {
-        const struct stock *s = &w->clients[i].stock;
-        t->recovered += s->recovered;
-        t->not_recovered += s->not_recovered;
-        for (size_t k = 0; k < s->lives_count; k++) {
-            t->events += s->lives[k].events_count;
+        for (size_t k = 0; k < NAMESPACES; k++) {
+            count_socket(t, &w->clients[i].stock.sockets[k]);
         }
     }
+}
+
+/* Whether everything happened that a schedule may hold, in so many of them. */
+static bool print_tally(const struct tally *t) {
+    const struct {
+        const char *name;
+        uint64_t count;
+    } lines[] = {
+        {"polls", t->polls},
+        {"relays", t->relays},
+        {"relays that failed", t->relays_failed},
+        {"upgrades", t->upgrades},
+        {"upgrades that failed", t->upgrades_failed},
+        {"clients frozen by one", t->frozen},
+        {"pauses", t->pauses},
+        {"binary events seen", t->binary},
+        {"events seen in the second namespace", t->second},
+        {"times it was left alone", t->left},
+    };
+    bool all = true;
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        printf("%s%llu %s", i > 0 ? ", " : "", (unsigned long long) lines[i].count, lines[i].name);
+        all = all && lines[i].count > 0;
+    }
+    printf("\n");
+    return all;
 }
 
 /* Faults while the clients act; then peace, long enough for every timeout; then the verdict. */
@@ -38,7 +87,13 @@ static const char *run(uint64_t seed, unsigned faults, unsigned steps, struct to
     for (uint64_t until = w.now_ms + 40000; w.now_ms < until;) {
         world_step(&w);
     }
-    const char *wrong = oracle_check(&w);
+    const char *wrong = oracle_check_rest(&w);
+    for (unsigned i = 0; i < REST_STEPS && wrong != NULL; i++) {
+        world_step(&w);
+        wrong = oracle_check_rest(&w);
+    }
+    const char *lasting = oracle_check(&w);
+    wrong = lasting != NULL ? lasting : wrong;
     count(totals, &w);
     world_done(&w);
     return wrong;
@@ -91,5 +146,10 @@ int main(int argc, char **argv) {
         (unsigned long long) runs, (unsigned long long) totals.records,
         (unsigned long long) totals.faults, (unsigned long long) totals.recovered,
         (unsigned long long) totals.not_recovered, (unsigned long long) totals.events);
+    bool all = print_tally(&totals.tally);
+    if (!all && mask == 0 && runs >= RUNS_FOR_TALLY) {
+        printf("something of these never happened\n");
+        return 1;
+    }
     return 0;
 }

@@ -2,37 +2,102 @@
 
 #include "common/alloc.h"
 #include "common/assert.h"
+#include "proto/attachments.h"
 #include "proto/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-void stock_done(struct stock *s) {
+enum { PACKET_BYTES_MAX = 1 << 20 };
+
+static void must(enum rp_err err) {
+    RP_ASSERT(err == RP_OK);
+}
+
+/* ---- events by their numbers ---- */
+
+const char *stock_nsp_name(unsigned nsp) {
+    return nsp == 0 ? "/" : "/b";
+}
+
+size_t stock_attachments_of(uint64_t payload) {
+    uint64_t n = payload / NAMESPACES;
+    return n % 5 != 0 ? 0 : n % 15 == 0 ? 2 : 1;
+}
+
+void stock_put_attachment(struct rp_buf *out, uint64_t payload, size_t index) {
+    must(rp_buf_printf(out, "A%llu.%zu", (unsigned long long) payload, index));
+    for (uint64_t n = payload % 40; n > 0; n--) { /* anything that is no text */
+        uint8_t *at = rp_buf_reserve(out, 1);
+        *at = (uint8_t) (payload * n);
+        out->len++;
+    }
+}
+
+bool stock_attachments_right(const struct stock_manager *m, uint64_t payload,
+                             struct rp_bytes attachments) {
+    size_t count = m->binary ? stock_attachments_of(payload) : 0;
+    bool right = true;
+    for (size_t i = 0; i < count && right; i++) {
+        struct rp_buf expected;
+        struct rp_bytes one = {0};
+        rp_buf_init(&expected, 256);
+        stock_put_attachment(&expected, payload, i);
+        right = rp_attachments_next(&attachments, &one) == RP_OK &&
+                rp_bytes_eq(one, rp_buf_bytes(&expected));
+        rp_buf_done(&expected);
+    }
+    return right && attachments.len == 0;
+}
+
+/* ---- life ---- */
+
+void stock_init(struct stock_manager *m, bool binary) {
+    *m = (struct stock_manager){.binary = binary};
+    rp_buf_init(&m->text, PACKET_BYTES_MAX);
+    rp_buf_init(&m->attachments, PACKET_BYTES_MAX);
+    for (unsigned i = 0; i < NAMESPACES; i++) {
+        m->sockets[i].nsp = i;
+    }
+}
+
+static void clear_buffered(struct stock *s) {
+    for (size_t i = 0; i < s->buffered; i++) {
+        rp_buf_done(&s->receive_buffer[i].payload);
+        rp_buf_done(&s->receive_buffer[i].attachments);
+    }
+    s->buffered = 0;
+}
+
+static void socket_done(struct stock *s) {
     for (size_t i = 0; i < s->lives_count; i++) {
         free(s->lives[i].events);
     }
     for (size_t i = 0; i < s->answers_count; i++) {
         free(s->answers[i].history);
     }
-    for (size_t i = 0; i < s->buffered; i++) {
-        free(s->receive_buffer[i]);
-    }
+    clear_buffered(s);
     free(s->receive_buffer);
     free(s->lives);
     free(s->answers);
     free(s->history);
 }
 
-void stock_connect_packet(const struct stock *s, struct rp_buf *out) {
-    enum rp_err err;
-    if (s->pid[0] == '\0') {
-        err = rp_buf_put_str(out, "40");
-    } else if (s->offset[0] == '\0') {
-        err = rp_buf_printf(out, "40{\"pid\":\"%s\"}", s->pid);
-    } else {
-        err = rp_buf_printf(out, "40{\"pid\":\"%s\",\"offset\":\"%s\"}", s->pid, s->offset);
+void stock_done(struct stock_manager *m) {
+    rp_buf_done(&m->text);
+    rp_buf_done(&m->attachments);
+    for (size_t i = 0; i < NAMESPACES; i++) {
+        socket_done(&m->sockets[i]);
     }
-    RP_ASSERT(err == RP_OK);
+}
+
+void stock_connect_packet(const struct stock *s, struct rp_buf *out) {
+    must(rp_buf_put_str(out, s->nsp == 0 ? "40" : "40/b,"));
+    if (s->pid[0] != '\0' && s->offset[0] == '\0') {
+        must(rp_buf_printf(out, "{\"pid\":\"%s\"}", s->pid));
+    } else if (s->pid[0] != '\0') {
+        must(rp_buf_printf(out, "{\"pid\":\"%s\",\"offset\":\"%s\"}", s->pid, s->offset));
+    }
 }
 
 static void copy_text(char *to, size_t size, struct rp_bytes json) {
@@ -73,22 +138,39 @@ static void see(struct stock *s, struct seen_event event) {
     }
 }
 
+static bool is_placeholder(struct rp_bytes arg, size_t num) {
+    char expected[48];
+    snprintf(expected, sizeof expected, "{\"_placeholder\":true,\"num\":%zu}", num);
+    return rp_bytes_eq_str(arg, expected);
+}
+
 /* emitEvent of the client: the listeners run, then the last argument may be an offset. */
-static void emit_event(struct stock *s, struct rp_bytes payload) {
+static void emit_event(struct stock_manager *m, struct stock *s, struct rp_bytes payload,
+                       struct rp_bytes attachments) {
     struct rp_json_iter it = rp_json_iter_array(payload);
-    struct rp_bytes name = {0}, first = {0}, last = {0}, arg;
+    struct rp_bytes name = {0}, first = {0}, last, arg;
+    size_t placeholders = 0;
     rp_json_iter_next(&it, NULL, &name);
     rp_json_iter_next(&it, NULL, &first);
     last = first;
     while (rp_json_iter_next(&it, NULL, &arg)) {
         last = arg;
+        placeholders += is_placeholder(arg, placeholders);
     }
     struct seen_event event = {.payload = number(first),
                                .is_volatile = rp_bytes_eq_str(name, "\"v\"")};
     if (rp_json_kind(last) != RP_JSON_STRING) {
-        s->problem = "an event without offset";
+        m->problem = "an event without offset";
         return;
     }
+    if (stock_nsp_of(event.payload) != s->nsp) {
+        m->problem = "an event of another namespace";
+    }
+    if (placeholders != (m->binary ? stock_attachments_of(event.payload) : 0) ||
+        !stock_attachments_right(m, event.payload, attachments)) {
+        m->problem = "an event without its attachments, or with others";
+    }
+    s->binary_events += placeholders > 0;
     char offset[96];
     copy_text(offset, sizeof offset, last);
     const char *dot = strchr(offset, '.');
@@ -100,25 +182,28 @@ static void emit_event(struct stock *s, struct rp_bytes payload) {
     }
 }
 
-static void on_event(struct stock *s, struct rp_bytes payload) {
+static void on_event(struct stock_manager *m, struct stock *s, struct rp_bytes payload,
+                     struct rp_bytes attachments) {
     if (s->connected) {
-        emit_event(s, payload);
+        emit_event(m, s, payload, attachments);
         return;
     }
-    s->receive_buffer =
-        rp_array_reserve(s->receive_buffer, s->buffered, &s->buffer_capacity, sizeof(char *));
-    char *copy = rp_alloc(payload.len + 1);
-    memcpy(copy, payload.data, payload.len);
-    s->receive_buffer[s->buffered++] = copy;
+    s->receive_buffer = rp_array_reserve(s->receive_buffer, s->buffered, &s->buffer_capacity,
+                                         sizeof(*s->receive_buffer));
+    struct buffered_event *event = &s->receive_buffer[s->buffered++];
+    rp_buf_init(&event->payload, PACKET_BYTES_MAX);
+    rp_buf_init(&event->attachments, PACKET_BYTES_MAX);
+    must(rp_buf_put(&event->payload, payload));
+    must(rp_buf_put(&event->attachments, attachments));
 }
 
-static void on_connect(struct stock *s, struct rp_bytes payload) {
+static void on_connect(struct stock_manager *m, struct stock *s, struct rp_bytes payload) {
     char pid[64], sid[32];
     copy_text(pid, sizeof pid, field(payload, "pid"));
     copy_text(sid, sizeof sid, field(payload, "sid"));
     bool recovered = s->pid[0] != '\0' && strcmp(pid, s->pid) == 0;
     if (recovered && strcmp(sid, s->sid) != 0) {
-        s->problem = "recovered under another sid";
+        m->problem = "recovered under another sid";
     }
     s->recovered += recovered;
     s->not_recovered += !recovered && s->pid[0] != '\0';
@@ -133,10 +218,10 @@ static void on_connect(struct stock *s, struct rp_bytes payload) {
         s->lives[s->lives_count++] = life;
     }
     for (size_t i = 0; i < s->buffered; i++) {
-        emit_event(s, rp_bytes_str(s->receive_buffer[i]));
-        free(s->receive_buffer[i]);
+        emit_event(m, s, rp_buf_bytes(&s->receive_buffer[i].payload),
+                   rp_buf_bytes(&s->receive_buffer[i].attachments));
     }
-    s->buffered = 0;
+    clear_buffered(s);
 }
 
 /* ---- acks ---- */
@@ -161,7 +246,7 @@ static void keep_answer(struct stock *s, struct ask ask, struct rp_bytes ack) {
     s->answers[s->answers_count++] = a;
 }
 
-static void on_ack(struct stock *s, uint64_t id, struct rp_bytes payload) {
+static void on_ack(struct stock_manager *m, struct stock *s, uint64_t id, struct rp_bytes payload) {
     struct rp_json_iter it = rp_json_iter_array(payload);
     struct rp_bytes ack = {0};
     rp_json_iter_next(&it, NULL, &ack);
@@ -178,7 +263,7 @@ static void on_ack(struct stock *s, uint64_t id, struct rp_bytes payload) {
         }
         return;
     }
-    s->problem = "an ack nobody asked for";
+    m->problem = "an ack nobody asked for";
 }
 
 bool stock_ask(struct stock *s, struct ask ask, uint64_t *ret_id) {
@@ -202,41 +287,98 @@ bool stock_is_asking(const struct stock *s, enum ask_kind kind) {
     return false;
 }
 
+bool stock_is_pending(const struct stock *s, uint64_t id) {
+    for (size_t i = 0; i < s->asks_count; i++) {
+        if (s->asks[i].id == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- packets ---- */
 
-void stock_packet(struct stock *s, struct rp_bytes text, struct rp_buf *out) {
-    RP_ASSERT(text.len > 0);
-    if (text.data[0] == '2') {
-        enum rp_err err = rp_buf_put_str(out, "3");
-        RP_ASSERT(err == RP_OK);
+static uint64_t take_number(struct rp_bytes *in) {
+    uint64_t value = 0;
+    while (in->len > 0 && in->data[0] >= '0' && in->data[0] <= '9') {
+        value = value * 10 + (uint64_t) (in->data[0] - '0');
+        *in = rp_bytes_skip(*in, 1);
     }
-    if (text.data[0] != '4' || text.len < 2) {
-        return;
-    }
-    struct rp_bytes rest = rp_bytes_skip(text, 2);
-    uint64_t id = 0;
-    while (rest.len > 0 && rest.data[0] >= '0' && rest.data[0] <= '9') {
-        id = id * 10 + (uint64_t) (rest.data[0] - '0');
+    return value;
+}
+
+/* type [attachments "-"] [nsp ","] [id] [json] */
+static void whole_packet(struct stock_manager *m, struct rp_bytes text,
+                         struct rp_bytes attachments) {
+    char type = (char) text.data[0];
+    struct rp_bytes rest = rp_bytes_skip(text, 1);
+    if (type == '5') {
+        take_number(&rest);
         rest = rp_bytes_skip(rest, 1);
     }
-    switch (text.data[1]) {
-    case '0':
-        on_connect(s, rest);
-        break;
-    case '2':
-        on_event(s, rest);
-        break;
-    case '3':
-        on_ack(s, id, rest);
-        break;
-    default:
-        s->problem = "a packet that ends the stock client's reconnection";
-        break;
+    struct stock *s = &m->sockets[0];
+    if (rest.len >= 3 && memcmp(rest.data, "/b,", 3) == 0) {
+        s = &m->sockets[1];
+        rest = rp_bytes_skip(rest, 3);
+    }
+    if (!s->subscribed) {
+        return;
+    }
+    uint64_t id = take_number(&rest);
+    if (type == '0') {
+        on_connect(m, s, rest);
+    } else if (type == '2' || type == '5') {
+        on_event(m, s, rest, attachments);
+    } else if (type == '3') {
+        on_ack(m, s, id, rest);
+    } else {
+        m->problem = "a packet that ends the stock client's reconnection";
     }
 }
 
-void stock_closed(struct stock *s) {
+void stock_text(struct stock_manager *m, struct rp_bytes text) {
+    if (text.len == 0 || m->missing > 0) {
+        m->problem = "a text where something else was due";
+        return;
+    }
+    if (text.data[0] != '5') {
+        whole_packet(m, text, rp_bytes(NULL, 0));
+        return;
+    }
+    struct rp_bytes rest = rp_bytes_skip(text, 1);
+    m->missing = (size_t) take_number(&rest);
+    rp_buf_clear(&m->text);
+    rp_buf_clear(&m->attachments);
+    must(rp_buf_put(&m->text, text));
+}
+
+void stock_binary(struct stock_manager *m, struct rp_bytes data) {
+    if (m->missing == 0) {
+        m->problem = "an attachment of nothing";
+        return;
+    }
+    must(rp_attachments_put(&m->attachments, data));
+    if (--m->missing == 0) {
+        whole_packet(m, rp_buf_bytes(&m->text), rp_buf_bytes(&m->attachments));
+    }
+}
+
+static void disconnected(struct stock *s) {
     s->connected = false;
     s->asks_count = 0;
     s->history_count = 0;
+}
+
+void stock_closed(struct stock_manager *m) {
+    m->missing = 0;
+    for (size_t i = 0; i < NAMESPACES; i++) {
+        disconnected(&m->sockets[i]);
+    }
+}
+
+void stock_leave(struct stock *s) {
+    s->subscribed = false;
+    s->farewells++;
+    disconnected(s);
+    clear_buffered(s);
 }

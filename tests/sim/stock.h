@@ -1,12 +1,16 @@
-/* tests/sim/stock.h — a model of the stock Socket.IO client, as far as recovery depends on it.
+/* tests/sim/stock.h — a model of the stock Socket.IO client, as far as recovery depends on it; its
+ * transports are in stock_engine.c.
  *
- * It behaves like socket.io-client 4.8: it takes any trailing string argument for its offset while
- * it holds a pid, keeps that offset under a new pid, buffers events that arrive before CONNECT and
- * keeps that buffer when the connection is cut, and forgets its pending acks then. What its
- * handlers saw is recorded for the oracle. */
+ * It behaves like socket.io-client 4.8: a manager puts binary packets together and gives packets to
+ * its sockets, one for each namespace. A socket takes any trailing string argument for its offset
+ * while it holds a pid, keeps that offset under a new pid, buffers events that arrive before
+ * CONNECT and keeps that buffer when the connection is cut, and forgets its pending acks then. What
+ * its handlers saw is recorded for the oracle. */
 #pragma once
 
 #include "common/buf.h"
+
+enum { NAMESPACES = 2 };
 
 /* One event a handler saw. */
 struct seen_event {
@@ -45,10 +49,18 @@ struct answered {
     size_t history_count;
 };
 
+/* An event that came before CONNECT. */
+struct buffered_event {
+    struct rp_buf payload, attachments;
+};
+
+/* A socket: the client in one namespace. */
 struct stock {
-    char pid[64], offset[96], sid[32];
+    unsigned nsp;
+    bool subscribed; /* it wants to be connected, and hears packets */
     bool connected;
-    char **receive_buffer;
+    char pid[64], offset[96], sid[32];
+    struct buffered_event *receive_buffer;
     size_t buffered, buffer_capacity;
     struct ask asks[64];
     size_t asks_count;
@@ -59,17 +71,49 @@ struct stock {
     size_t answers_count, answers_capacity;
     uint64_t *history; /* of the join with since that is under way */
     size_t history_count, history_capacity;
-    uint64_t recovered, not_recovered, refused;
+    uint64_t recovered, not_recovered, refused, binary_events;
+    uint64_t farewells; /* how often it left for good, and came back as somebody new */
+};
+
+struct stock_manager {
+    struct stock sockets[NAMESPACES];
+    bool binary;                     /* some events have attachments */
+    struct rp_buf text, attachments; /* a binary packet that lacks `missing` attachments */
+    size_t missing;
     const char *problem; /* what a stock client should never see; NULL: nothing */
 };
 
-void stock_done(struct stock *s);
-/* The transport is open: the CONNECT packet to send. */
-void stock_connect_packet(const struct stock *s, struct rp_buf *out);
-/* A packet arrived. Appends an answer to send (a pong), if any. */
-void stock_packet(struct stock *s, struct rp_bytes text, struct rp_buf *out);
+/* ---- what everybody knows of an event from its number alone ---- */
+
+static inline unsigned stock_nsp_of(uint64_t payload) {
+    return (unsigned) (payload % NAMESPACES);
+}
+const char *stock_nsp_name(unsigned nsp);
+/* How many attachments it has in a world where some have. */
+size_t stock_attachments_of(uint64_t payload);
+/* Appends its attachment `index`. */
+void stock_put_attachment(struct rp_buf *out, uint64_t payload, size_t index);
+/* Whether these are its attachments, packed, and no others. */
+bool stock_attachments_right(const struct stock_manager *m, uint64_t payload,
+                             struct rp_bytes attachments);
+
+/* ---- the manager ---- */
+
+void stock_init(struct stock_manager *m, bool binary);
+void stock_done(struct stock_manager *m);
+/* A Socket.IO packet as text, without Engine.IO's type; a binary message. */
+void stock_text(struct stock_manager *m, struct rp_bytes text);
+void stock_binary(struct stock_manager *m, struct rp_bytes data);
 /* The transport is gone. */
-void stock_closed(struct stock *s);
+void stock_closed(struct stock_manager *m);
+
+/* ---- a socket ---- */
+
+/* The CONNECT packet to send, with Engine.IO's type. */
+void stock_connect_packet(const struct stock *s, struct rp_buf *out);
+/* It has said DISCONNECT and hears nothing more. */
+void stock_leave(struct stock *s);
 /* Notes an emit with ack, returns its id. False: too many are pending. */
 bool stock_ask(struct stock *s, struct ask ask, uint64_t *ret_id);
 bool stock_is_asking(const struct stock *s, enum ask_kind kind);
+bool stock_is_pending(const struct stock *s, uint64_t id);

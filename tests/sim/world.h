@@ -1,6 +1,13 @@
 /* tests/sim/world.h — the whole system in one process: a broker, gateways, clients, the network
  * between them, the time, and every fault, all driven by one seeded generator. The cores are the
- * real ones; sockets, threads and the disk are not. */
+ * real ones; sockets, threads and the disk are not.
+ *
+ *     world.c         the broker, the gateways, their links, the faults
+ *     network.c       queues of packets, connections (WebSockets) and calls (HTTP requests)
+ *     client.c        what clients do
+ *     stock_engine.c  their transports: a model of engine.io-client
+ *     stock.c         their sockets: a model of socket.io-client
+ *     oracle.c        what is right */
 #pragma once
 
 #include "broker/core.h"
@@ -11,6 +18,8 @@
 #include "tests/sim/stock.h"
 
 enum { GATEWAYS = 3, CLIENTS = 8, ROOMS = 5 };
+
+enum { PING_INTERVAL_MS = 2500, PING_TIMEOUT_MS = 2000 };
 
 /* The kinds of fault; a schedule uses some of them. */
 enum fault {
@@ -28,17 +37,56 @@ enum fault {
         FAULT_TRIM | FAULT_FORGET, /* those after which a session may not be recoverable */
 };
 
-/* One TCP connection of a client; it can outlive the client's belief in it. */
+/* A message on its way, or one that waits for its way. */
+struct packet {
+    struct rp_list node;
+    uint64_t due_ms;
+    bool is_binary;
+    struct rp_buf bytes;
+};
+
+/* A WebSocket of a client; it can outlive the client's belief in it. */
 struct conn {
     struct rp_list node; /* in world->conns */
     unsigned client, gateway;
-    struct rp_client *handle; /* NULL: the gateway's side is gone */
-    bool client_open;         /* the client believes in it */
-    bool silent;              /* nothing gets through to the client any more */
-    bool up_late;             /* but what it had sent still arrives, some time */
+    struct rp_wire *handle; /* NULL: the gateway's side is not there yet, or gone */
+    uint64_t opens_ms;      /* when the gateway hears of it; 0: it has */
+    bool opening;           /* the gateway has not said yet whether it will have it */
+    char sid[40];           /* of the session it is to take over; "": a new one */
+    bool client_open;       /* the client believes in it */
+    bool silent;            /* nothing gets through to the client any more */
+    bool up_late;           /* but what it had sent still arrives, some time */
     uint64_t stalled_until_ms;
     uint64_t gateway_notices_ms; /* when the gateway hears of the cut; 0: nothing to hear */
     struct rp_list up, down;     /* struct packet */
+};
+
+enum call_kind { CALL_OPEN, CALL_GET, CALL_POST };
+
+/* Where an HTTP request is. */
+enum call_state {
+    CALL_UP,    /* on its way */
+    CALL_THERE, /* with the gateway */
+    CALL_READY, /* answered, but the client's end takes nothing yet */
+    CALL_DOWN,  /* the answer is on its way */
+    CALL_LOST,  /* there will be no answer */
+};
+
+/* An HTTP request of a client; it can outlive the client's interest in it. */
+struct call {
+    struct rp_list node; /* in world->calls */
+    enum call_kind kind;
+    enum call_state state;
+    unsigned client, gateway;
+    struct rp_exchange *handle; /* THERE and READY */
+    char sid[40];
+    struct rp_buf body; /* of the request, then of the answer */
+    int status;
+    bool client_waits; /* for the answer */
+    bool body_due;     /* of a POST whose head is THERE; due_ms is its */
+    uint64_t due_ms;   /* UP, DOWN: when it arrives */
+    uint64_t stalled_until_ms;
+    uint64_t gateway_notices_ms; /* when the gateway hears of a cut; 0: nothing to hear */
 };
 
 struct gateway {
@@ -49,38 +97,155 @@ struct gateway {
     uint64_t restart_at_ms;
 };
 
-struct client {
-    struct stock stock;
-    struct conn *conn; /* the one it believes in; NULL: none */
-    uint64_t reconnect_at_ms;
-    uint64_t farewells; /* how often it left for good, and came back as somebody new */
-    uint64_t actions;
+enum engine_state { ENGINE_CLOSED, ENGINE_OPENING, ENGINE_OPEN };
+enum pause_state { PAUSE_NOT, PAUSE_PAUSING, PAUSE_PAUSED };
+
+/* A client's transport. */
+struct engine {
+    enum engine_state state;
+    bool polling; /* the transport is long-polling; otherwise it is `wire` */
+    bool closing; /* it says goodbye as soon as everything is written */
+    bool upgrading;
+    enum pause_state pause; /* of long-polling */
+    struct call *get, *post;
+    struct conn *wire, *probe;
+    unsigned home; /* the gateway that has the session */
+    char sid[40];
+    struct rp_list buffer;     /* struct packet, to be written */
+    size_t writing;            /* how many of them are in the POST under way */
+    uint64_t probe_at_ms;      /* 0: no upgrade is meant to begin */
+    uint64_t heard_ms, get_ms; /* when something came; when the GET under way began */
 };
+
+struct client {
+    struct stock_manager stock;
+    struct engine engine;
+    bool two_namespaces;
+    uint64_t reconnect_at_ms;
+    uint64_t leave_ask; /* whose ack says that the second namespace has been left; 0: none */
+    const char *problem;
+};
+
+/* What kinds of client and event there are; each of 1000. Drawn from the seed. */
+struct profile {
+    unsigned polling;  /* clients that begin with long-polling */
+    unsigned upgrades; /* of these, those that upgrade */
+    unsigned astray;   /* requests that reach another gateway than the session's */
+    unsigned slow;     /* requests that take long */
+    unsigned second;   /* clients that connect to two namespaces */
+    bool binary;       /* some events have attachments */
+    size_t max_payload, client_requests_max, relay_window_bytes;
+};
+
+/* What happened, so that a kind of thing that never does is seen. */
+struct tally {
+    uint64_t polls, relays, relays_failed, upgrades, upgrades_failed, frozen, pauses, binary,
+        second, left;
+};
+
+struct rp_patterns;
 
 struct world {
     struct rp_rng rng;
-    unsigned faults; /* bits of enum fault that may happen now */
-    uint64_t now_ms;
+    unsigned faults;         /* bits of enum fault that may happen now */
+    unsigned faults_allowed; /* those that might ever */
+    struct profile profile;
+    struct rp_patterns *namespaces;
+    uint64_t now_ms, slept_ms; /* the time; how much of it nobody was awake */
     struct rp_memory_store *store;
     struct rp_engine *engine;
     struct rp_core *core; /* NULL: dead */
     uint64_t broker_restart_at_ms, disk_busy_until_ms;
     struct gateway gateways[GATEWAYS];
     struct client clients[CLIENTS];
-    struct rp_list conns;
+    struct rp_list conns, calls;
     uint64_t next_link_id, next_payload, next_publish_id;
     struct rp_record **log; /* every record ever committed: the oracle's own copy */
     size_t log_count, log_capacity;
     bool acting; /* clients do things */
     uint64_t faults_done;
+    struct tally tally;
 };
 
 void world_init(struct world *w, uint64_t seed, unsigned faults);
 void world_done(struct world *w);
 /* Lets a few milliseconds pass. */
 void world_step(struct world *w);
+/* Adds what the gateways that live have counted. */
+void world_count(struct world *w);
+
+static inline uint64_t below(struct world *w, uint64_t bound) {
+    return rp_rng_below(&w->rng, bound);
+}
+
+static inline bool chance(struct world *w, unsigned per_thousand) {
+    return below(w, 1000) < per_thousand;
+}
+
+/* ---- network.c: in order, delayed ---- */
+
+/* Takes the bytes. */
+void queue_put(struct world *w, struct rp_list *queue, struct rp_buf bytes, bool is_binary);
+void queue_put_bytes(struct world *w, struct rp_list *queue, struct rp_bytes bytes, bool is_binary);
+/* The next packet that has arrived; the caller frees it with packet_free. NULL: none. */
+struct packet *queue_take(struct world *w, struct rp_list *queue);
+void packet_free(struct packet *p);
+void queue_clear(struct rp_list *queue);
+
+/* A WebSocket of a new session (sid is ""), or for an upgrade. */
+struct conn *conn_open(struct world *w, struct client *client, unsigned gateway, const char *sid);
+/* The client closes it in order: what it has sent still arrives. */
+void conn_close(struct world *w, struct conn *c);
+/* Cut: what is on the way is lost. The gateway hears of it soon, or (unnoticed) not at all. */
+void conn_cut(struct world *w, struct conn *c, bool unnoticed);
+void conn_run(struct world *w, struct conn *c);
+/* The gateway's turn: takes its output. */
+void conn_flush(struct world *w, struct conn *c);
+void conn_free(struct conn *c);
+
+/* Takes the body. */
+struct call *call_start(struct world *w, struct client *client, unsigned gateway,
+                        enum call_kind kind, const char *sid, struct rp_buf body);
+void call_cut(struct world *w, struct call *c, bool unnoticed);
+void call_run(struct world *w, struct call *c);
+/* The gateway has answered it. */
+void call_answered(struct world *w, struct call *c);
+/* The gateway is about to die. */
+void call_gateway_dies(struct world *w, struct call *c);
+void call_free(struct call *c);
+
+/* ---- stock_engine.c ---- */
+
+void engine_init(struct engine *e);
+void engine_done(struct engine *e);
+/* Begins a session. */
+void engine_open(struct world *w, struct client *client);
+/* Queues a message: a Socket.IO packet with Engine.IO's type, or an attachment. Takes the bytes. */
+void engine_send(struct world *w, struct client *client, struct rp_buf bytes, bool is_binary);
+/* Closes it in order, when all is written. */
+void engine_leave(struct world *w, struct client *client);
+void engine_run(struct world *w, struct client *client);
+/* What the network has for it. status 0: the request failed. */
+void engine_answered(struct world *w, struct client *client, struct call *call, int status,
+                     struct rp_bytes body);
+void engine_conn_opened(struct world *w, struct client *client, struct conn *conn);
+void engine_conn_message(struct world *w, struct client *client, struct conn *conn, bool is_binary,
+                         struct rp_bytes data);
+void engine_conn_closed(struct world *w, struct client *client, struct conn *conn);
+
+/* ---- client.c ---- */
+
+void client_run(struct world *w, struct client *client);
+/* The session is open: its sockets connect. */
+void client_opened(struct world *w, struct client *client);
+/* The transport is gone. */
+void client_closed(struct world *w, struct client *client);
 
 /* ---- oracle.c ---- */
+
 /* Checks everything the clients saw against the log; the world has come to rest. NULL: all is well,
  * or what is wrong. */
 const char *oracle_check(const struct world *w);
+/* Whether gateways and broker have exactly what there is of clients. It may take a few steps until
+ * what is under way just now is done. */
+const char *oracle_check_rest(const struct world *w);

@@ -1,0 +1,301 @@
+/* tests/sim/client.c — what clients do: come back, join, leave, publish, ask, and go for good. */
+#include "tests/sim/world.h"
+
+#include "common/alloc.h"
+#include "common/assert.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+enum { PACKET_BYTES_MAX = 1 << 20 };
+
+static void must(enum rp_err err) {
+    RP_ASSERT(err == RP_OK);
+}
+
+static bool is_second(const struct stock *s) {
+    return s->nsp > 0;
+}
+
+/* ---- packets ---- */
+
+/* The beginning of an event's packet: type, attachments, namespace, ack id. */
+static void begin_event(struct rp_buf *out, const struct stock *s, size_t attachments,
+                        uint64_t id) {
+    if (attachments > 0) {
+        must(rp_buf_printf(out, "45%zu-", attachments));
+    } else {
+        must(rp_buf_put_str(out, "42"));
+    }
+    must(rp_buf_printf(out, "%s%llu", is_second(s) ? "/b," : "", (unsigned long long) id));
+}
+
+/* An event without attachments. */
+static void send_event(struct world *w, struct client *client, const struct stock *s, uint64_t id,
+                       const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+static void send_event(struct world *w, struct client *client, const struct stock *s, uint64_t id,
+                       const char *format, ...) {
+    char json[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(json, sizeof json, format, args);
+    va_end(args);
+    struct rp_buf packet;
+    rp_buf_init(&packet, 512);
+    begin_event(&packet, s, 0, id);
+    must(rp_buf_put_str(&packet, json));
+    engine_send(w, client, packet, false);
+}
+
+static void send_connect(struct world *w, struct client *client, struct stock *s) {
+    struct rp_buf packet;
+    rp_buf_init(&packet, 512);
+    s->subscribed = true;
+    stock_connect_packet(s, &packet);
+    engine_send(w, client, packet, false);
+}
+
+static void send_disconnect(struct world *w, struct client *client, struct stock *s) {
+    struct rp_buf packet;
+    rp_buf_init(&packet, 16);
+    must(rp_buf_put_str(&packet, is_second(s) ? "41/b," : "41"));
+    stock_leave(s);
+    engine_send(w, client, packet, false);
+}
+
+void client_opened(struct world *w, struct client *client) {
+    client->leave_ask = 0; /* a namespace that was left is connected to again, like the others */
+    send_connect(w, client, &client->stock.sockets[0]);
+    if (client->two_namespaces) {
+        send_connect(w, client, &client->stock.sockets[1]);
+    }
+}
+
+void client_closed(struct world *w, struct client *client) {
+    client->reconnect_at_ms = w->now_ms + below(w, 300);
+    stock_closed(&client->stock);
+}
+
+/* ---- publishing ---- */
+
+struct publication {
+    uint64_t id, payload;
+    unsigned room;
+    const char *event;   /* "e", or "v": volatile */
+    const char *options; /* further fields of the long form; NULL: the short form will do */
+    size_t filler;       /* bytes of a further argument */
+};
+
+/* A number for an event of the socket's namespace. */
+static uint64_t next_payload(struct world *w, const struct stock *s) {
+    return w->next_payload++ * NAMESPACES + s->nsp;
+}
+
+static void put_args(struct rp_buf *out, const struct publication *p, size_t attachments) {
+    must(rp_buf_printf(out, "%llu", (unsigned long long) p->payload));
+    for (size_t i = 0; i < attachments; i++) {
+        must(rp_buf_printf(out, ",{\"_placeholder\":true,\"num\":%zu}", i));
+    }
+    if (p->filler > 0) {
+        must(rp_buf_printf(out, ",\"%0*d\"", (int) p->filler, 0));
+    }
+}
+
+static void send_publication(struct world *w, struct client *client, const struct stock *s,
+                             const struct publication *p) {
+    size_t attachments = client->stock.binary ? stock_attachments_of(p->payload) : 0;
+    struct rp_buf out;
+    rp_buf_init(&out, PACKET_BYTES_MAX);
+    begin_event(&out, s, attachments, p->id);
+    if (p->options == NULL) {
+        must(rp_buf_printf(&out, "[\"publish\",\"r%u\",\"%s\",", p->room, p->event));
+        put_args(&out, p, attachments);
+        must(rp_buf_put_str(&out, "]"));
+    } else {
+        must(rp_buf_printf(&out, "[\"publish\",{\"room\":\"r%u\",\"event\":\"%s\",\"args\":[",
+                           p->room, p->event));
+        put_args(&out, p, attachments);
+        must(rp_buf_printf(&out, "%s}]", p->options));
+    }
+    engine_send(w, client, out, false);
+    for (size_t i = 0; i < attachments; i++) {
+        struct rp_buf attachment;
+        rp_buf_init(&attachment, 256);
+        stock_put_attachment(&attachment, p->payload, i);
+        engine_send(w, client, attachment, true);
+    }
+}
+
+static void act_publish(struct world *w, struct client *client, struct stock *s, unsigned room) {
+    struct publication p = {.room = room, .event = "e", .payload = next_payload(w, s)};
+    struct ask ask = {
+        .kind = ASK_PUBLISH, .room = room, .is_volatile = chance(w, 100), .payload = p.payload};
+    if (!stock_ask(s, ask, &p.id)) {
+        return;
+    }
+    if (ask.is_volatile) {
+        p.event = "v";
+        p.options = ",\"99999-zzzz\"],\"volatile\":true";
+    } else if (chance(w, 150)) {
+        p.options = "],\"echo\":false";
+    }
+    send_publication(w, client, s, &p);
+}
+
+/* An event that is larger than the whole credit of a link, if the gateway takes such ones. */
+static void act_publish_big(struct world *w, struct client *client, struct stock *s,
+                            unsigned room) {
+    struct publication p = {.room = room, .event = "e", .payload = next_payload(w, s)};
+    struct ask ask = {.kind = ASK_PUBLISH, .room = room, .payload = p.payload};
+    p.filler = w->profile.max_payload > 10000 ? 9000 : w->profile.max_payload - 300;
+    if (stock_ask(s, ask, &p.id)) {
+        send_publication(w, client, s, &p);
+    }
+}
+
+/* The same id with the same payload, again and again: stored once. */
+static void act_publish_with_id(struct world *w, struct client *client, struct stock *s,
+                                unsigned room) {
+    struct ask ask = {.kind = ASK_PUBLISH_ID, .room = room};
+    uint64_t key = chance(w, 600) ? w->next_publish_id++ : below(w, w->next_publish_id + 1);
+    char options[64];
+    snprintf(options, sizeof options, "],\"id\":\"k%llu\"", (unsigned long long) key);
+    struct publication p = {.room = room,
+                            .event = "e",
+                            .payload = 1000000000u + key * NAMESPACES + s->nsp,
+                            .options = options};
+    if (stock_ask(s, ask, &p.id)) {
+        send_publication(w, client, s, &p);
+    }
+}
+
+/* ---- rooms ---- */
+
+static void act_join(struct world *w, struct client *client, struct stock *s, unsigned room,
+                     bool since) {
+    struct ask ask = {.kind = since ? ASK_JOIN_SINCE : ASK_JOIN, .room = room};
+    uint64_t id;
+    if (since && stock_is_asking(s, ASK_JOIN_SINCE)) {
+        return; /* one at a time, so that the model knows whose history arrives */
+    }
+    uint64_t head = w->log_count > 0 ? w->log[w->log_count - 1]->seq : 0;
+    ask.since = head > 0 ? below(w, head + 1) : 0;
+    ask.limit = 1 + below(w, 60);
+    if (!stock_ask(s, ask, &id)) {
+        return;
+    }
+    if (since) {
+        send_event(w, client, s, id, "[\"join\",\"r%u\",{\"since\":%llu,\"limit\":%llu}]", room,
+                   (unsigned long long) ask.since, (unsigned long long) ask.limit);
+    } else {
+        send_event(w, client, s, id, "[\"join\",\"r%u\"]", room);
+    }
+}
+
+/* ---- leaving ---- */
+
+/* disconnect() of every socket: the sessions are over, and so is the transport. */
+static void leave_for_good(struct world *w, struct client *client) {
+    for (unsigned i = 0; i < NAMESPACES; i++) {
+        if (client->stock.sockets[i].subscribed) {
+            send_disconnect(w, client, &client->stock.sockets[i]);
+        }
+    }
+    engine_leave(w, client);
+}
+
+/* disconnect() of the second namespace's socket alone. It connects again when an ack of the first
+ * one says that the server has heard of it: the stock client would take what was on its way to the
+ * old session for the new one's. */
+static void leave_second(struct world *w, struct client *client) {
+    struct stock *first = &client->stock.sockets[0], *second = &client->stock.sockets[1];
+    uint64_t id;
+    if (!second->connected || !first->connected ||
+        !stock_ask(first, (struct ask){.kind = ASK_OTHER}, &id)) {
+        return;
+    }
+    send_disconnect(w, client, second);
+    send_event(w, client, first, id, "[\"presence\",\"r0\"]");
+    client->leave_ask = id + 1;
+    w->tally.left++;
+}
+
+static void come_back(struct world *w, struct client *client) {
+    struct stock *first = &client->stock.sockets[0];
+    if (client->leave_ask > 0 && !stock_is_pending(first, client->leave_ask - 1)) {
+        client->leave_ask = 0;
+        send_connect(w, client, &client->stock.sockets[1]);
+    }
+}
+
+/* ---- acting ---- */
+
+static void act_leave(struct world *w, struct client *client, struct stock *s, unsigned room) {
+    uint64_t id;
+    if (stock_ask(s, (struct ask){.kind = ASK_LEAVE}, &id)) {
+        send_event(w, client, s, id, "[\"leave\",\"r%u\"]", room);
+    }
+}
+
+static void act_ask(struct world *w, struct client *client, struct stock *s, unsigned room,
+                    bool history) {
+    uint64_t id;
+    if (!stock_ask(s, (struct ask){.kind = ASK_OTHER}, &id)) {
+        return;
+    }
+    if (history) {
+        send_event(w, client, s, id, "[\"history\",\"r%u\",{\"limit\":%u}]", room,
+                   (unsigned) (1 + below(w, 20)));
+    } else {
+        send_event(w, client, s, id, "[\"presence\",\"r%u\"]", room);
+    }
+}
+
+static void act(struct world *w, struct client *client, struct stock *s) {
+    unsigned room = (unsigned) below(w, ROOMS);
+    uint64_t what = below(w, 100);
+    if (what == 0 && chance(w, 100)) {
+        act_publish_big(w, client, s, room);
+    } else if (what < 70) {
+        act_publish(w, client, s, room);
+    } else if (what < 76) {
+        act_publish_with_id(w, client, s, room);
+    } else if (what < 86) {
+        act_join(w, client, s, room, false);
+    } else if (what < 90) {
+        act_join(w, client, s, room, true);
+    } else if (what < 95) {
+        act_leave(w, client, s, room);
+    } else if (what < 98) {
+        act_ask(w, client, s, room, true);
+    } else if (what == 98 && chance(w, 100)) {
+        leave_for_good(w, client);
+    } else if (what == 98 && client->two_namespaces && chance(w, 200)) {
+        leave_second(w, client);
+    } else {
+        act_ask(w, client, s, room, false);
+    }
+}
+
+void client_run(struct world *w, struct client *client) {
+    struct engine *e = &client->engine;
+    if (e->state == ENGINE_CLOSED) {
+        if (w->now_ms >= client->reconnect_at_ms) {
+            engine_open(w, client);
+        }
+        return;
+    }
+    engine_run(w, client);
+    if (e->state != ENGINE_OPEN || e->closing) {
+        return;
+    }
+    come_back(w, client);
+    for (unsigned n = (unsigned) below(w, 4); n > 0 && w->acting; n--) {
+        unsigned nsp = client->two_namespaces ? (unsigned) below(w, NAMESPACES) : 0;
+        struct stock *s = &client->stock.sockets[nsp];
+        if (s->connected && !e->closing && chance(w, 250)) {
+            act(w, client, s);
+        }
+    }
+}
