@@ -7,7 +7,7 @@
 //              REPRISE_TEST_SLOW  factor on every time limit, for sanitizer builds and slow machines (default 1)
 
 import { execFile, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -21,6 +21,11 @@ const build = path.resolve(process.env.REPRISE_BUILD ?? path.join(here, '../../b
 export const PROGRAMS = {
   broker: path.join(build, 'broker/reprise-broker'),
   gateway: path.join(build, 'gateway/reprise-gateway'),
+};
+// Small servers around the same code, without a broker.
+export const ECHOES = {
+  webSocket: path.join(build, 'tests/ws-echo'), // messages come back, on any path
+  engine: path.join(build, 'tests/eio-echo'), // Engine.IO messages come back, over every transport
 };
 export const slow = Number(process.env.REPRISE_TEST_SLOW ?? 1);
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -140,11 +145,14 @@ function canListen(port) {
 // ---- server processes ----
 
 const LOG_BYTES_MAX = 64 * 1024;
+const REPORT = /Sanitizer|runtime error:|assertion|broken invariant/i; // of a sanitizer or RP_ASSERT
+const REPORT_BYTES_MAX = 100; // that may have come before the end of its first words
 
-// One program with its arguments: started, stopped, killed and started again.
+// One program with its arguments: started, stopped, killed and started again. Whatever the tests saw, a file fails in the end if
+// one of its servers ended without being asked to, or if a sanitizer or an assertion said something.
 export class Server {
   constructor(name, program, args = [], { env = {} } = {}) {
-    Object.assign(this, { name, program, args, env, child: null, log: '', logMark: 0, stdout: '' });
+    Object.assign(this, { name, program, args, env, child: null, log: '', logMark: 0, stdout: '', report: null, died: null });
     servers.add(this);
     onCleanup(() => this.end());
   }
@@ -157,15 +165,20 @@ export class Server {
     return this.child !== null && this.child.exitCode === null && this.child.signalCode === null;
   }
 
-  // Starts the process; `exited` becomes a promise of {code, signal}. Does not wait for it to be ready.
+  // Starts the process; `exited` becomes a promise of {code, signal}. Does not wait for it to be ready. Sets `died` if it ends
+  // without stop(), kill() or expectEnd().
   spawn() {
     if (this.running) throw new Error(`${this.name} runs already`);
     if (!existsSync(this.program)) throw new Error(`${this.program} is not there: build it, or set REPRISE_BUILD`);
     this.stdout = '';
+    this.endExpected = false;
     this.child = spawn(this.program, this.args, { env: serverEnvironment(this.env), stdio: ['ignore', 'pipe', 'pipe'] });
     this.child.stdout.setEncoding('utf8').on('data', (text) => (this.stdout += text));
     this.child.stderr.setEncoding('utf8').on('data', (text) => this.addLog(text));
-    this.exited = new Promise((resolve) => this.child.once('close', (code, signal) => resolve({ code, signal })));
+    this.exited = new Promise((resolve) => this.child.once('close', (code, signal) => {
+      if (!this.endExpected) this.died ??= { code, signal };
+      resolve({ code, signal });
+    }));
     return this;
   }
 
@@ -189,10 +202,16 @@ export class Server {
     }
   }
 
+  // The test itself ends the process, or starts it in a way that it cannot run; it looks at `exited` then.
+  expectEnd() {
+    this.endExpected = true;
+    return this;
+  }
+
   // SIGTERM; the process must end by itself with status 0 (a sanitizer's report makes it another).
   async stop() {
     if (!this.running) return;
-    this.child.kill('SIGTERM');
+    this.expectEnd().child.kill('SIGTERM');
     const how = await within(20_000, `${this.name} ending after SIGTERM`, this.exited);
     if (how.code !== 0) throw new Error(`${this.name} ended with ${JSON.stringify(how)}:\n${this.log}`);
   }
@@ -200,31 +219,35 @@ export class Server {
   // SIGKILL, and wait until the process is gone.
   async kill() {
     if (!this.running) throw new Error(`${this.name} is not running, it cannot be killed`);
-    this.child.kill('SIGKILL');
-    await this.exited;
+    this.expectEnd().child.kill('SIGKILL');
+    const how = await this.exited;
+    if (how.signal !== 'SIGKILL') throw new Error(`${this.name} ended with ${JSON.stringify(how)} before it was killed:\n${this.log}`);
   }
 
   killNow() {
     if (this.running) this.child.kill('SIGKILL');
   }
 
-  // At the end of a file: a server that died by itself is a failure, whatever the tests saw.
+  // At the end of a file.
   async end() {
-    const { child } = this;
-    if (child === null) return;
+    if (this.child === null) return;
     try {
-      if (!this.running && child.signalCode !== null && child.signalCode !== 'SIGKILL') {
-        throw new Error(`${this.name} died of ${child.signalCode}:\n${this.log}`);
-      }
-      await this.stop();
+      if (this.running) await this.stop();
+      else await this.exited;
+      if (this.died !== null) throw new Error(`${this.name} ended by itself with ${JSON.stringify(this.died)}:\n${this.log}`);
+      if (this.report !== null) throw new Error(`${this.name} reported:\n${this.report}`);
     } finally {
       this.killNow();
+      this.child = null;
       servers.delete(this);
     }
   }
 
   addLog(text) {
+    const from = Math.max(0, this.log.length - REPORT_BYTES_MAX);
     this.log += text;
+    if (this.report !== null) this.report = (this.report + text).slice(0, LOG_BYTES_MAX);
+    else if (REPORT.test(this.log.slice(from))) this.report = this.log.slice(from);
     if (this.log.length > 2 * LOG_BYTES_MAX) {
       const cut = this.log.length - LOG_BYTES_MAX;
       this.log = this.log.slice(cut);
@@ -242,8 +265,21 @@ export class Server {
 
   // Resident memory in bytes.
   residentBytes() {
-    const line = readFileSync(`/proc/${this.pid}/status`, 'utf8').match(/^VmRSS:\s+(\d+) kB$/m);
-    return Number(line[1]) * 1024;
+    return this.#memory('VmRSS');
+  }
+
+  // The most that it has been since resetPeak().
+  peakBytes() {
+    return this.#memory('VmHWM');
+  }
+
+  resetPeak() {
+    writeFileSync(`/proc/${this.pid}/clear_refs`, '5'); // proc(5)
+  }
+
+  #memory(line) {
+    const text = readFileSync(`/proc/${this.pid}/status`, 'utf8');
+    return Number(text.match(new RegExp(`^${line}:\\s+(\\d+) kB$`, 'm'))[1]) * 1024;
   }
 
   hasSanitizer() {
@@ -259,15 +295,31 @@ function serverEnvironment(extra) {
   return { ...env, ...extra };
 }
 
-// Runs a program to its end, for those that are expected to end by themselves.
+// One of ECHOES, on a port of its own.
+export async function startEcho(program, ...args) {
+  const port = await freePort();
+  const server = new Server(path.basename(program), program, [`127.0.0.1:${port}`, ...args]);
+  server.port = port;
+  return server.start();
+}
+
+// The value of a metric without labels, from the admin address of a gateway.
+export async function metric(server, name) {
+  const text = await (await fetch(`http://127.0.0.1:${server.adminPort}/metrics`)).text();
+  const line = text.match(new RegExp(`^${name} (\\S+)$`, 'm'));
+  if (line === null) throw new Error(`no metric ${name} in:\n${text}`);
+  return Number(line[1]);
+}
+
+// Runs a program to its end, for those that are expected to end by themselves; a sanitizer must have nothing to say.
 export async function run(program, args = [], { env = {}, timeout = 15_000 } = {}) {
   const options = { env: serverEnvironment(env), timeout: timeout * slow, killSignal: 'SIGKILL', maxBuffer: 64 << 20 };
-  try {
-    const { stdout, stderr } = await promisify(execFile)(program, args, options);
-    return { code: 0, stdout, stderr };
-  } catch (err) {
-    return { code: err.code, signal: err.signal, stdout: err.stdout, stderr: err.stderr };
-  }
+  const done = await promisify(execFile)(program, args, options).then(
+    ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
+    (err) => ({ code: err.code, signal: err.signal, stdout: err.stdout, stderr: err.stderr }),
+  );
+  if (REPORT.test(done.stderr)) throw new Error(`${program} reported:\n${done.stderr}`);
+  return done;
 }
 
 // ---- a broker with gateways ----
@@ -298,15 +350,17 @@ export class Cluster {
     return `tcp://127.0.0.1:${this.brokerPort}`;
   }
 
-  async addGateway(args = []) {
+  // `listen`: more addresses to listen at.
+  async addGateway(args = [], { listen = [] } = {}) {
     const port = await freePort();
+    const adminPort = await freePort();
     const server = new Server(`gateway ${this.gateways.length}`, PROGRAMS.gateway, [
-      '--listen', `127.0.0.1:${port}`,
+      '--listen', [`127.0.0.1:${port}`, ...listen].join(','),
       '--broker', this.brokerAddress,
-      '--admin', `127.0.0.1:${await freePort()}`,
+      '--admin', `127.0.0.1:${adminPort}`,
       ...args,
     ]);
-    server.port = port;
+    Object.assign(server, { port, adminPort });
     this.gateways.push(server);
     await server.start();
     return server;

@@ -167,10 +167,10 @@ export function upgradeRequest({ path = ENDPOINT, method = 'GET', version = 'HTT
 export class RawWebSocket {
   frames = []; // {opcode, payload} as they came, open packet included
 
-  static async open(port) {
+  static async open(port, headers = {}) {
     const ws = new RawWebSocket();
     ws.raw = await RawSocket.open(port);
-    ws.raw.write(upgradeRequest());
+    ws.raw.write(upgradeRequest({ headers }));
     await waitFor(() => ws.#parse() > 0 || ws.raw.ended, { what: 'the open packet' });
     return ws;
   }

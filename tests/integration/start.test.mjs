@@ -233,7 +233,7 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
     for (const raw of raws) await raw.connect();
     const stock = await connect(cluster.url(0));
     const gone = nextDisconnect(stock);
-    gateway.child.kill(signal);
+    gateway.expectEnd().child.kill(signal);
     assert.deepEqual(await gateway.exited, { code: 0, signal: null });
     for (const raw of raws) assert.equal((await raw.waitClosed()).code, 1001);
     await gone;
@@ -245,7 +245,7 @@ for (const signal of ['SIGTERM', 'SIGINT']) {
     const cluster = await Cluster.start({ gateways: 1 });
     const client = await connect(cluster.url(0));
     const seqs = await publishMany(client, 'room', 'n', 500);
-    cluster.broker.child.kill(signal);
+    cluster.broker.expectEnd().child.kill(signal);
     assert.deepEqual(await cluster.broker.exited, { code: 0, signal: null });
     assert.deepEqual((await cluster.query("select seq from messages where room = 'room' order by seq")).map(({ seq }) => seq), seqs);
     await cluster.broker.start();

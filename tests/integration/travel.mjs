@@ -13,10 +13,15 @@ const CONNECT_TIMEOUT_MS = 1_000;
 
 export class Traveller {
   // Connected through the cluster's first gateway; gone at the end of the test.
-  static async start(t, cluster, ...rooms) {
+  static start(t, cluster, ...rooms) {
+    return Traveller.startAt(t, cluster.port(0), {}, ...rooms);
+  }
+
+  // The same through the gateway at the port; `namespace` is one option, the others are the stock client's.
+  static async startAt(t, port, { namespace = '', ...options }, ...rooms) {
     const traveller = new Traveller();
-    traveller.proxy = await Proxy.start(cluster.port(0));
-    traveller.socket = await connect(traveller.proxy.url, { timeout: CONNECT_TIMEOUT_MS * slow });
+    traveller.proxy = await Proxy.start(port);
+    traveller.socket = await connect(traveller.proxy.url + namespace, { timeout: CONNECT_TIMEOUT_MS * slow, ...options });
     t.after(() => close(traveller.socket));
     traveller.recorder = new Recorder(traveller.socket);
     traveller.id = traveller.socket.id;
