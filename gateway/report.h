@@ -2,15 +2,10 @@
 #pragma once
 
 #include "common/admin.h"
-#include "gateway/conn.h"
-#include "gateway/listen.h"
+#include "gateway/serve.h"
 
 struct rp_report {
-    struct rp_gateway *gateway;
-    struct rp_conns *conns;
-    struct rp_listen *listen; /* NULL: it does not listen any more */
-    const char *name;
-    bool draining;
+    const struct rp_serve *serve;
 };
 
 /* The source for rp_admin_new; borrows the report. Healthy means: linked to the broker and not
