@@ -5,8 +5,8 @@
  *     heartbeat.c  pings, and everything else that is closed when its time is over
  *     wire.c       a WebSocket: carries a client, probes for one, or belongs to another gateway's
  *     poll.c       an HTTP request of long-polling
- *     relay.c      what reached another gateway than its client's
- *     packet.c     Socket.IO packets of a client, put together and given to its sockets
+ *     relay.c      what reached another gateway than its client's; relay_entry.c, relay_holder.c
+ * its two ends packet.c     Socket.IO packets of a client, put together and given to its sockets
  *     socket.c     a client in one namespace: its session with the broker
  *     encode.c     Socket.IO packets for clients, rendered in the gateway's parser
  *     roomevent.c  the room events: arguments → requests, answers → acks
