@@ -96,3 +96,11 @@ void rp_buf_clear(struct rp_buf *b) {
 void rp_buf_release(struct rp_buf *b) {
     rp_buf_done(b);
 }
+
+void rp_buf_shrink(struct rp_buf *b, size_t kept_bytes) {
+    if (b->capacity > kept_bytes) {
+        rp_buf_release(b);
+    } else {
+        rp_buf_clear(b);
+    }
+}

@@ -32,6 +32,9 @@ void rp_buf_consume(struct rp_buf *b, size_t n);
 void rp_buf_clear(struct rp_buf *b);
 /* Empties it and gives the memory back. */
 void rp_buf_release(struct rp_buf *b);
+/* Empties it, and gives the memory back if that is more than kept_bytes: for a buffer that is used
+ * again and again and is rarely large. */
+void rp_buf_shrink(struct rp_buf *b, size_t kept_bytes);
 
 static inline struct rp_bytes rp_buf_bytes(const struct rp_buf *b) {
     return rp_bytes(b->data, b->len);

@@ -51,9 +51,7 @@ static enum rp_err take_message(struct conn *c, struct rp_bytes_mut *in, uint64_
     if (err == RP_OK) {
         give_message(c, &msg, now_ms);
     }
-    if (s->inflated.capacity > RP_CONN_READ_BYTES) {
-        rp_buf_release(&s->inflated); /* a large one is rare */
-    }
+    rp_buf_shrink(&s->inflated, RP_CONN_READ_BYTES);
     return err;
 }
 

@@ -454,6 +454,10 @@ uint64_t rp_broker_deadline_ms(const struct rp_gateway *g);
 /* Forgets the link; the next one comes at retry_at_ms. */
 void rp_broker_link_down(struct rp_gateway *g, const char *why);
 
+/* The earlier of two deadlines. */
+static inline uint64_t rp_earlier(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
 static inline struct rp_bytes rp_gateway_tag(const struct rp_gateway *g) {
     return rp_bytes(g->epoch, g->epoch_len > 0 ? RP_OFFSET_TAG_LEN : 0);
 }

@@ -29,17 +29,11 @@ static struct rp_blob *malformed(struct rp_gateway *g) {
     return NULL;
 }
 
-static void shrink(struct rp_gateway *g) {
-    if (g->encoded.capacity > RP_PAGE_BYTES) {
-        rp_buf_release(&g->encoded); /* a large one is rare */
-    }
-}
-
 /* What was rendered in g->encoded, as a packet without attachments of its own. */
 static struct rp_blob *encoded_frame(struct rp_gateway *g) {
     struct rp_blob *frame =
         rp_ws_frame(is_msgpack(g) ? RP_WS_BINARY : RP_WS_TEXT, rp_buf_bytes(&g->encoded));
-    shrink(g);
+    rp_buf_shrink(&g->encoded, RP_PAGE_BYTES);
     return frame;
 }
 
@@ -67,7 +61,7 @@ static struct rp_blob *binary_event(struct rp_gateway *g, const struct rp_sio_ev
     RP_ASSERT(at != NULL);
     uint8_t *end = rp_sio_event_write(at, event);
     struct rp_blob *packet = rp_frames_new(rp_bytes(at, (size_t) (end - at)), attachments);
-    shrink(g);
+    rp_buf_shrink(&g->encoded, RP_PAGE_BYTES);
     return packet;
 }
 

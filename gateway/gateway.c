@@ -146,16 +146,12 @@ void rp_gateway_turn(struct rp_gateway *g, uint64_t now_ms) {
     rp_broker_turn(g);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
 uint64_t rp_gateway_deadline_ms(const struct rp_gateway *g) {
     bool is_linked = g->config.mode == RP_GATEWAY_SOCKETIO; /* echoes have no broker */
     uint64_t at = is_linked ? rp_broker_deadline_ms(g) : UINT64_MAX;
-    at = earlier(at, rp_heartbeat_deadline_ms(g));
-    at = earlier(at, rp_relay_deadline_ms(g));
-    return g->draining ? earlier(at, g->drain_next_ms) : at;
+    at = rp_earlier(at, rp_heartbeat_deadline_ms(g));
+    at = rp_earlier(at, rp_relay_deadline_ms(g));
+    return g->draining ? rp_earlier(at, g->drain_next_ms) : at;
 }
 
 const char *rp_gateway_notice(struct rp_gateway *g) {

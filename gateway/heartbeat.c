@@ -154,25 +154,21 @@ void rp_heartbeat_turn(struct rp_gateway *g) {
     }
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
 uint64_t rp_heartbeat_deadline_ms(const struct rp_gateway *g) {
     uint64_t at = UINT64_MAX;
     struct rp_list *first;
     if ((first = rp_list_first(&g->pings)) != NULL) {
-        at = earlier(at, RP_CONTAINER_OF(first, struct rp_client, beat_node)->beat_deadline_ms);
+        at = rp_earlier(at, RP_CONTAINER_OF(first, struct rp_client, beat_node)->beat_deadline_ms);
     }
     if ((first = rp_list_first(&g->pongs)) != NULL) {
-        at = earlier(at, RP_CONTAINER_OF(first, struct rp_client, beat_node)->beat_deadline_ms);
+        at = rp_earlier(at, RP_CONTAINER_OF(first, struct rp_client, beat_node)->beat_deadline_ms);
     }
     if ((first = rp_list_first(&g->connects)) != NULL) {
-        at = earlier(at,
-                     RP_CONTAINER_OF(first, struct rp_client, connect_node)->connect_deadline_ms);
+        at = rp_earlier(
+            at, RP_CONTAINER_OF(first, struct rp_client, connect_node)->connect_deadline_ms);
     }
     if ((first = rp_list_first(&g->probes)) != NULL) {
-        at = earlier(at, RP_CONTAINER_OF(first, struct rp_wire, probe_node)->probe_deadline_ms);
+        at = rp_earlier(at, RP_CONTAINER_OF(first, struct rp_wire, probe_node)->probe_deadline_ms);
     }
     return at;
 }

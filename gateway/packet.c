@@ -163,12 +163,6 @@ void rp_packet_text(struct rp_gateway *g, struct rp_client *c, struct rp_bytes t
     }
 }
 
-static void shrink(struct rp_buf *b) {
-    if (b->capacity > RP_PAGE_BYTES) {
-        rp_buf_release(b); /* a large one is rare */
-    }
-}
-
 void rp_packet_binary(struct rp_gateway *g, struct rp_client *c, struct rp_bytes data) {
     if (g->config.parser == RP_PARSER_MSGPACK) {
         struct rp_sio_packet packet;
@@ -181,8 +175,8 @@ void rp_packet_binary(struct rp_gateway *g, struct rp_client *c, struct rp_bytes
         } else {
             got_packet(g, c, &packet, rp_buf_bytes(&g->packet_attachments));
         }
-        shrink(&g->packet_json);
-        shrink(&g->packet_attachments);
+        rp_buf_shrink(&g->packet_json, RP_PAGE_BYTES);
+        rp_buf_shrink(&g->packet_attachments, RP_PAGE_BYTES);
     } else if (c->assembly != NULL) {
         add_attachment(g, c, data);
     } else {

@@ -116,9 +116,6 @@ RP_MUST_USE enum rp_err rp_http_put_response_head(struct rp_buf *out, int status
                                                   bool keep_alive);
 /* Appends the interim response a client with expect_continue waits for. */
 RP_MUST_USE enum rp_err rp_http_put_continue(struct rp_buf *out);
-/* Appends the whole 101 response that turns the connection into a WebSocket; accept is
- * rp_ws_accept's. */
-RP_MUST_USE enum rp_err rp_http_put_ws_response(struct rp_buf *out, const char *accept);
 
 /* The reason phrase of a status; "Unknown" when we have none. Static storage. */
 const char *rp_http_reason(int status);

@@ -117,12 +117,3 @@ enum rp_err rp_http_put_response_head(struct rp_buf *out, int status,
 enum rp_err rp_http_put_continue(struct rp_buf *out) {
     return rp_http_put_response_head(out, 100, NULL, 0, 0, true);
 }
-
-enum rp_err rp_http_put_ws_response(struct rp_buf *out, const char *accept) {
-    const struct rp_http_header headers[] = {
-        {RP_BYTES_LIT("Upgrade"), RP_BYTES_LIT("websocket")},
-        {RP_BYTES_LIT("Connection"), RP_BYTES_LIT("Upgrade")},
-        {RP_BYTES_LIT("Sec-WebSocket-Accept"), rp_bytes_str(accept)},
-    };
-    return rp_http_put_response_head(out, 101, headers, sizeof headers / sizeof *headers, 0, true);
-}

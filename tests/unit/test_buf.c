@@ -117,6 +117,16 @@ static void test_consume_drops_the_front(void **state) {
     assert_int_equal(rp_buf_put_str(&b, "ij"), RP_OK);
     assert_bytes(rp_buf_bytes(&b), "ij");
     rp_buf_done(&b);
+    /* what is small is kept, what is large is not */
+    rp_buf_init(&b, 1000);
+    assert_int_equal(rp_buf_put_str(&b, "abc"), RP_OK);
+    size_t small = b.capacity;
+    rp_buf_shrink(&b, small);
+    assert_int_equal(b.len, 0);
+    assert_int_equal(b.capacity, small);
+    rp_buf_shrink(&b, small - 1);
+    assert_int_equal(b.capacity, 0);
+    rp_buf_done(&b);
 }
 
 /* ---- bytes ---- */

@@ -705,7 +705,12 @@ static void test_interim_and_upgrade_responses_are_written(void **state) {
     struct rp_buf out;
     rp_buf_init(&out, 1000);
     assert_int_equal(rp_http_put_continue(&out), RP_OK);
-    assert_int_equal(rp_http_put_ws_response(&out, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), RP_OK);
+    const struct rp_http_header headers[] = {
+        {RP_BYTES_LIT("Upgrade"), RP_BYTES_LIT("websocket")},
+        {RP_BYTES_LIT("Connection"), RP_BYTES_LIT("Upgrade")},
+        {RP_BYTES_LIT("Sec-WebSocket-Accept"), RP_BYTES_LIT("s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")},
+    };
+    assert_int_equal(rp_http_put_response_head(&out, 101, headers, 3, 0, true), RP_OK);
     assert_true(rp_bytes_eq_str(rp_buf_bytes(&out),
                                 "HTTP/1.1 100 Continue\r\n\r\n"
                                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
