@@ -10,10 +10,13 @@ enum {
     RP_ID_BYTES_MAX = 128,               /* a publish id; bad_id */
     RP_OFFSET_BYTES_MAX = 64,            /* an offset string; a longer one is malformed */
     RP_EPOCH_BYTES_MAX = 16,             /* a log's epoch; a longer one is no epoch */
+    RP_SID_CHARS = 20,                   /* of the ids that gateways draw for sessions */
     RP_SID_BYTES_MAX = 24,               /* a session's id; a longer one is refused */
     RP_EIO_SID_BYTES_MAX = 31,           /* a transport's: holder and secret; a longer one is
                                             unknown */
     RP_SITE_ORIGIN_BYTES_MAX = 255,      /* an Origin header; a longer one is not allowed */
+    RP_REASON_BYTES_MAX = 64,            /* why a connection ended; a CLOSE with a longer one is
+                                            ignored */
     RP_FAILURE_CODE_BYTES_MAX = 64,      /* of an answer that says no; the rest is cut off */
     RP_FAILURE_MESSAGE_BYTES_MAX = 1024, /* the same, what it says to people */
 };
@@ -34,8 +37,11 @@ enum {
 enum {
     RP_PAGE_BYTES =
         64 << 10, /* events sent to a session that catches up before it says they were written */
-    RP_PAGE_EVENTS = 512, /* the same, in events */
-    RP_READS_MAX = 64,    /* reads of old events under way in the engine; a cursor waits its turn */
+    RP_PAGE_EVENTS = 512,      /* the same, in events */
+    RP_OWED_READ_EVENTS = 64,  /* old events without an ack that one read asks for; then the next */
+    RP_OWED_READ_SPANS = 1024, /* the same, in places (event and room) where it looks; the last
+                                  event of a read may pass it */
+    RP_READS_MAX = 64, /* reads of old events under way in the engine; a cursor waits its turn */
     RP_TAIL_RECORDS =
         131072, /* newest records kept in memory; older ones are read from the engine. A gateway
                    that missed more than the tail holds is reset: its clients recover one by one */
@@ -58,9 +64,27 @@ enum {
         256 << 10, /* operations gathered into one message before the next is begun */
     RP_LINK_REQUESTS_BYTES_MAX =
         16 << 20, /* unanswered requests a gateway keeps; clients are not read meanwhile */
-    RP_LINK_REQUESTS_MAX = 200000, /* the same, in requests */
-    RP_LINK_HEARTBEAT_MS = 1000,   /* silence after which a heartbeat is sent */
-    RP_LINK_TIMEOUT_MS = 5000,     /* silence after which a link is lost */
+    RP_LINK_REQUESTS_MAX = 200000,  /* the same, in requests */
+    RP_EVENTS_BYTES_MAX = 32 << 20, /* unanswered events for app workers a gateway keeps; a further
+                                       one is refused (unavailable). From the two bounds above on,
+                                       clients that have one are not read */
+    RP_EVENTS_MAX = 400000,         /* the same, in events */
+    RP_CONNECTS_BYTES_MAX = 32 << 20, /* unanswered CONNECTs a gateway keeps; whoever sends a
+                                         further one is closed (1013). From the two bounds above on,
+                                         clients that are nowhere connected are not read */
+    RP_LINK_HEARTBEAT_MS = 1000,      /* silence after which a heartbeat is sent */
+    RP_LINK_ENDED_UNTOLD_MAX = 1024,  /* answered requests after which a gateway sends one, so that
+                                         broker and workers need not keep their answers */
+    RP_LINK_TIMEOUT_MS = 5000,        /* silence after which a link is lost */
+};
+
+/* ---- keys of the links ---- */
+enum {
+    RP_CURVE_FILE_BYTES_MAX = 16 << 10, /* a file with one process's keys; it is refused */
+    RP_ALLOW_KEYS_MAX = 4096, /* keys of --allow: a few for each of RP_PEERS_MAX, while they are
+                                 changed; the list is refused, one from before stays */
+    RP_ALLOW_FILE_BYTES_MAX = 1 << 20, /* the same, in bytes of the file */
+    RP_ALLOW_NAME_BYTES_MAX = 64,      /* the name of a key; the list is refused */
 };
 
 /* ---- one client connection of a gateway ---- */
@@ -81,8 +105,15 @@ enum {
     RP_CLIENT_PAGE_MS = 300000, /* the same for one that has not taken a page of a replay */
     RP_CLIENT_FRAME_BYTES =
         64, /* what a queued frame counts beside its bytes: its blob and its place */
-    RP_CLOSE_RETRY_MS = 1000,       /* until a session's end that the log refused is sent again */
-    RP_CLIENT_SOCKETS_MAX = 64,     /* namespaces of one client; CONNECT_ERROR */
+    RP_CLOSE_RETRY_MS = 1000,     /* until a session's end that the log refused is sent again */
+    RP_CLIENT_SOCKETS_MAX = 64,   /* namespaces of one client; CONNECT_ERROR */
+    RP_CLIENT_UNLISTED_MAX = 100, /* connects of one client to namespaces that nobody serves;
+                                     further unlisted ones are refused without asking */
+    RP_HANDSHAKE_REQUEST_BYTES_MAX = 16 << 10, /* of a handshake, what its request was; what does
+                                                  not fit is left out, headers first */
+    RP_HANDSHAKES_BYTES_MAX = 256 << 20, /* handshakes that a gateway keeps; the fuller, the shorter
+                                            is what is made, down to … */
+    RP_HANDSHAKE_BYTES_MIN = 1 << 10,    /* … this, which every client may have */
     RP_PACKET_BYTES_MAX = 15 << 20, /* a binary packet, text and attachments together, so that it
                                        fits an operation; 1009 */
     RP_ASSEMBLING_BYTES_MAX = 256 << 20, /* binary packets of all clients whose attachments are
@@ -107,7 +138,7 @@ enum {
         65536, /* appended and not committed; full: the broker stops reading its links */
     RP_ENGINE_QUEUE_BYTES = 64 << 20, /* the same, in bytes */
     RP_REPLAY_EVENTS_PER_TURN =
-        8192,                    /* replayed to all sessions before live traffic gets its turn */
+        8192, /* looked at for sessions that catch up, before live traffic gets its turn */
     RP_EXPIRIES_PER_TURN = 256,  /* sessions that end in one turn of the loop */
     RP_OUTCOMES_PER_TURN = 4096, /* commits taken from the engine in one turn of the loop */
     RP_STRAYS_MAX = 64,        /* refusals of links without a gateway in one turn; more get none */
@@ -115,6 +146,56 @@ enum {
     RP_INTERVALS_MAX =
         20000000,        /* memberships of all sessions, present and remembered; too_many_rooms */
     RP_PEERS_MAX = 1024, /* gateways; a further HELLO is refused */
+};
+
+/* ---- app workers ---- */
+enum {
+    RP_SELECTOR_ROOMS_MAX = 256,          /* rooms, and excepted rooms, of one selector; bad_args */
+    RP_SESSION_UNACKED_MAX = 4096,        /* events a session owes acks for; the oldest is then not
+                                             replayed any more (counted) */
+    RP_SESSION_DATA_BYTES_MAX = 64 << 10, /* the application's data of a session; too_big */
+    RP_DECISION_BYTES_MAX = 64 << 10, /* why a worker refuses something, and the data with it, each;
+                                         the client is told worker_error instead */
+    RP_HANDSHAKE_BYTES_MAX = 32 << 10, /* a client's handshake as JSON; what does not fit is left
+                                          out, headers first */
+    RP_SOCKET_ROOMS_MAX = 2048,   /* rooms of a socket that a worker is told; it may be in more than
+                                     RP_SESSION_ROOMS_MAX while joins of workers are under way */
+    RP_TASKS_WAITING_MAX = 20000, /* events and connects that wait for a worker while there is none;
+                                     further ones are refused (unavailable) */
+    RP_TASKS_WAITING_BYTES_MAX = 8 << 20, /* the same, in bytes */
+    RP_TASK_WAIT_MS = 10000,        /* until what waits for a worker is refused (unavailable) */
+    RP_ADMISSION_WAIT_MS = 60000,   /* the same for a CONNECT, longer than the connect timeout: its
+                                       client   is closed (1013) and comes back */
+    RP_OUTBOX_BYTES_MAX = 64 << 20, /* for a worker, or a gateway, that takes too little: past it,
+                                       its link is given up, and the next begins with the state */
+    RP_POLICIES_MAX = 1024,         /* app namespaces and patterns in the log; likewise */
+    RP_WORKER_NAMESPACES_MAX = 256, /* that one worker serves; its link is refused */
+    RP_SIDE_PENDING_MAX = 65536,    /* acks of other workers under way; further ones get none */
+    RP_SIDE_WAIT_MS = 60000,        /* until an ack of another worker is not waited for any more */
+    RP_FETCH_BYTES_MAX = 4 << 20,   /* of one page of sockets; at least one is told */
+    RP_MOVES_PER_TICK = 1000,       /* sockets given to a worker with fewer, five times a second */
+};
+
+/* ---- libreprise, in one app worker ---- */
+enum {
+    RP_SDK_ANSWERS_MAX = 65536,          /* to tasks, kept in case the task comes again; the oldest
+                                            goes, and a task that came again then is handled again */
+    RP_SDK_ANSWERS_BYTES_MAX = 64 << 20, /* the same, in bytes */
+    RP_SDK_TASKS_MAX = 65536,            /* kept by the application and not answered yet; further
+                                            ones are refused (overloaded) */
+    RP_SDK_TASKS_BYTES_MAX = 64 << 20,   /* the same, in bytes */
+    RP_SDK_WAITS_MAX = 100000, /* emits, fetches and the like whose outcome the application waits
+                                  for; REPRISE_E_BUSY */
+    RP_SDK_ACK_ELSEWHERE_MS =
+        120000, /* until an ack without a timeout is given up if another worker
+                   serves its socket and the link was lost: the end of the
+                   session may have been told meanwhile; REPRISE_E_TIMEOUT */
+    RP_SDK_COLLECT_BYTES_MAX = 64 << 20, /* answers to one of them; REPRISE_E_FULL */
+    RP_SDK_POSTS_MAX = 65536,            /* functions posted and not run; REPRISE_E_BUSY */
+    RP_SDK_POSTS_PER_TURN = 1024,        /* run before the link gets its turn */
+    RP_SDK_REFUSED_MS = 1000,            /* until a broker that refused the worker is asked again */
+    RP_SDK_RETRY_MS = 100,               /* until one that cannot be reached is */
+    RP_SDK_BYE_MS = 500,                 /* for a goodbye to be taken by the broker's machine */
 };
 
 /* ---- HTTP requests (numbers as macros: they are part of the answers' texts) ---- */
@@ -191,6 +272,7 @@ enum {
     RP_UPLINK_BYTES_PER_TURN = 4 << 20, /* the same, in bytes */
     RP_HUB_MESSAGES_PER_TURN = 256,     /* taken by the broker before it does anything else */
     RP_HUB_BYTES_PER_TURN = 4 << 20,    /* the same, in bytes */
+    RP_HUB_HANDSHAKES_PER_TURN = 256,   /* of new links, answered before the others' messages */
 };
 
 /* ---- the log ---- */
@@ -199,6 +281,9 @@ enum {
     RP_ENGINE_TRANSACTION_RECORDS =
         4096, /* in one commit; more would make the first wait for the last */
     RP_ENGINE_TRANSACTION_BYTES = 8 << 20, /* the same, in bytes */
+    RP_ENGINE_TRANSACTION_ROWS =
+        100000, /* the same, in rows changed: an event that wants acks changes one for each session
+                   that owes it. Committed once it is passed */
 };
 
 /* ---- lists in options (a longer one stops the start) ---- */

@@ -3,6 +3,8 @@
 #include "proto/json_scan.h"
 #include "proto/json_walk.h"
 
+#include <endian.h>
+
 /* Scanning; the conventions are json_scan.h's. */
 
 #define EVERY_BYTE(byte) (UINT64_C(0x0101010101010101) * (byte))
@@ -11,22 +13,23 @@ static bool is_special(uint8_t byte) {
     return byte < 0x20 || byte == '"' || byte == '\\';
 }
 
-/* Whether one of eight bytes is special. In (x - 1) & ~x & 0x80 of each byte the lowest hit is
- * exact and only bytes above it may be wrong, so the answer for the whole word is right. */
-static bool has_special(uint64_t word) {
+/* Which of eight bytes are special: their top bits. In (x - 1) & ~x & 0x80 of each byte the lowest
+ * hit is exact and only bytes above it may be wrong: the lowest is the first byte in memory. */
+static uint64_t specials(uint64_t word) {
     uint64_t quote = word ^ EVERY_BYTE('"');
     uint64_t backslash = word ^ EVERY_BYTE('\\');
     uint64_t hits = ((word - EVERY_BYTE(0x20)) & ~word) | ((quote - EVERY_BYTE(1)) & ~quote) |
                     ((backslash - EVERY_BYTE(1)) & ~backslash);
-    return (hits & EVERY_BYTE(0x80)) != 0;
+    return hits & EVERY_BYTE(0x80);
 }
 
 const uint8_t *rp_json_skip_plain(const uint8_t *p, const uint8_t *end) {
     uint64_t word;
     while ((size_t) (end - p) >= sizeof word) {
         memcpy(&word, p, sizeof word);
-        if (has_special(word)) {
-            break;
+        uint64_t hits = specials(le64toh(word));
+        if (hits != 0) {
+            return p + __builtin_ctzll(hits) / 8;
         }
         p += sizeof word;
     }

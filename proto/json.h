@@ -71,6 +71,19 @@ RP_MUST_USE enum rp_err rp_json_string_decode(struct rp_bytes value, struct rp_b
  * pass a text on and must not refuse it. */
 RP_MUST_USE enum rp_err rp_json_string_decode_lossy(struct rp_bytes value, struct rp_buf *out);
 
+/* The text of a string piece by piece, without memory: runs of the input as they are, and what each
+ * escape stands for, U+FFFD for a lone surrogate. Held by value; borrows the string. A run is as
+ * good UTF-8 as the input was, and no character goes over the border of two pieces. */
+struct rp_json_text {
+    struct rp_bytes rest; /* escaped */
+    uint8_t decoded[4];
+};
+
+/* False: not a string. */
+bool rp_json_text(struct rp_bytes value, struct rp_json_text *ret_text);
+/* The next piece, which is not empty; false after the last. It is valid until the next call. */
+bool rp_json_text_next(struct rp_json_text *text, struct rp_bytes *ret_piece);
+
 /* A number that is exactly a non-negative integer up to RP_JSON_INTEGER_MAX. By value, not by
  * spelling: 1000, 1000.0, 1e3 and 10.00E+2 are the same, since not every client writes integers as
  * JavaScript does. Anything with a minus is refused, -0 too. */

@@ -154,6 +154,33 @@ enum rp_err rp_json_string_decode_lossy(struct rp_bytes value, struct rp_buf *ou
     return decode(value, REPLACEMENT, out);
 }
 
+bool rp_json_text(struct rp_bytes value, struct rp_json_text *ret_text) {
+    struct rp_bytes raw;
+    if (!string_inside(value, &raw)) {
+        return false;
+    }
+    *ret_text = (struct rp_json_text){.rest = raw};
+    return true;
+}
+
+bool rp_json_text_next(struct rp_json_text *text, struct rp_bytes *ret_piece) {
+    const uint8_t *end = rp_json_end_of(text->rest);
+    const uint8_t *p = text->rest.data;
+    if (p == end) {
+        return false;
+    }
+    const uint8_t *run_end = rp_json_skip_plain(p, end);
+    if (run_end > p) {
+        *ret_piece = rp_json_between(p, run_end);
+        text->rest = rp_json_between(run_end, end);
+        return true;
+    }
+    size_t len = take_escape(&p, end, text->decoded);
+    *ret_piece = len > 0 ? rp_bytes(text->decoded, len) : REPLACEMENT;
+    text->rest = rp_json_between(p, end);
+    return true;
+}
+
 /* Numbers and words. */
 
 /* value *= 10^n; false, and soon, if it gets larger than RP_JSON_INTEGER_MAX. value > 0. */

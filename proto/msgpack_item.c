@@ -1,5 +1,8 @@
 #include "proto/msgpack_item.h"
 
+#include <stdio.h>
+#include <time.h>
+
 /* A big-endian number of so many bytes, at most eight. */
 static bool take_uint(struct rp_bytes *in, size_t size, uint64_t *ret_number) {
     if (in->len < size) {
@@ -215,4 +218,24 @@ enum rp_err rp_msgpack_skip(struct rp_bytes *in) {
         }
     }
     return RP_OK;
+}
+
+/* ECMA-262 section 21.4.4.36: years of more than four digits have a sign and six. */
+bool rp_msgpack_date_text(int64_t ms, char text[RP_MSGPACK_DATE_BYTES]) {
+    static const int64_t ms_max = INT64_C(8640000000000000);
+    if (ms < -ms_max || ms > ms_max) {
+        return false;
+    }
+    int64_t rest = ms % 1000 < 0 ? ms % 1000 + 1000 : ms % 1000;
+    time_t seconds = (time_t) ((ms - rest) / 1000);
+    struct tm tm;
+    if (gmtime_r(&seconds, &tm) == NULL) {
+        return false;
+    }
+    int year = tm.tm_year + 1900;
+    snprintf(text, RP_MSGPACK_DATE_BYTES,
+             year >= 0 && year <= 9999 ? "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ"
+                                       : "%+07d-%02d-%02dT%02d:%02d:%02d.%03dZ",
+             year, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int) rest);
+    return true;
 }

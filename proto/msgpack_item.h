@@ -1,5 +1,6 @@
 /* proto/msgpack_item.h — msgpack (https://github.com/msgpack/msgpack/blob/master/spec.md) taken
- * apart one value at a time, of an array or map its header alone; for proto/sio_msgpack_read.c.
+ * apart one value at a time, of an array or map its header alone; for proto/sio_msgpack_read.c and
+ * the values of sdk/.
  *
  * msgpack-c, which writes ours, would make a tree of a whole message, and take memory for as many
  * elements as an array announces. Here nothing is allocated and nothing recurses. The ext types are
@@ -44,3 +45,7 @@ RP_MUST_USE enum rp_err rp_msgpack_take(struct rp_bytes *in, struct rp_msgpack_i
 RP_MUST_USE enum rp_err rp_msgpack_take_key(struct rp_bytes *in, struct rp_bytes *ret_key);
 /* Takes a whole value, however deep. */
 RP_MUST_USE enum rp_err rp_msgpack_skip(struct rp_bytes *in);
+
+/* A date as Date.toJSON writes it, or false where that is null: past the range of dates. */
+enum { RP_MSGPACK_DATE_BYTES = 80 };
+bool rp_msgpack_date_text(int64_t ms, char text[RP_MSGPACK_DATE_BYTES]);

@@ -8,7 +8,7 @@
 #include "common/buf.h"
 #include "proto/op_list.h"
 
-enum { RP_PROTOCOL_VERSION = 2 };
+enum { RP_PROTOCOL_VERSION = 3 };
 
 enum rp_op_kind {
 #define RP_OP_ENUM(NAME, name, code) RP_OP_##NAME = code,
@@ -17,6 +17,58 @@ enum rp_op_kind {
 };
 
 enum rp_op_publish_flag { RP_OP_PUBLISH_NO_ECHO = 1, RP_OP_PUBLISH_VOLATILE = 2 };
+/* SESSION: what its client may be missing. */
+enum rp_op_catching {
+    RP_OP_CATCHING_NOT = 0,
+    RP_OP_CATCHING_MISSED = 1, /* events after `pos` */
+    RP_OP_CATCHING_OWED = 2,   /* these, and events from before it that want an ack */
+};
+/* Who says HELLO. */
+enum rp_op_role { RP_OP_GATEWAY = 0, RP_OP_WORKER = 1 };
+/* SERVE: how a worker serves a namespace. CONNECTED tells the same of the socket's, in `app`, with
+ * RP_OP_APP. */
+enum rp_op_serve_flag {
+    RP_OP_APP = 1,        /* app workers serve it */
+    RP_OP_PATTERN = 2,    /* it is a pattern */
+    RP_OP_DURABLE = 4,    /* events are delivered again if their worker is lost */
+    RP_OP_ROOMS_ON = 8,   /* the built-in room events stay … */
+    RP_OP_ROOMS_ASK = 16, /* … and a worker is asked about each (CHECK) */
+    RP_OP_SERVE_END = 32, /* SERVE: app workers do not serve it any more, nobody does this way */
+};
+enum rp_op_emit_flag { RP_OP_EMIT_VOLATILE = 2, RP_OP_EMIT_WANTS_ACK = 4, RP_OP_EMIT_PATTERN = 8 };
+/* CHECK: which room event. */
+enum rp_op_check_what {
+    RP_OP_CHECK_JOIN = 1,
+    RP_OP_CHECK_LEAVE = 2,
+    RP_OP_CHECK_PUBLISH = 3,
+    RP_OP_CHECK_HISTORY = 4,
+    RP_OP_CHECK_PRESENCE = 5,
+};
+/* DECIDED: what a worker says to ADMIT, INVOKE and CHECK. */
+enum rp_op_decision {
+    RP_OP_YES = 0,      /* admitted; handled (args is the client's ack, or empty); allowed */
+    RP_OP_NO = 1,       /* refused, with code and message; ADMIT: message, and args is the data, a
+                           JSON value or empty */
+    RP_OP_DISOWNED = 2, /* INVOKE, CHECK: this worker does not serve that socket (any more) */
+};
+/* INVOKE: whether somebody may have had the event before. */
+enum rp_op_again {
+    RP_OP_AGAIN_NOT = 0,
+    RP_OP_AGAIN = 1,
+    RP_OP_AGAIN_KNOWN = 2, /* and it is handled once at most: who does not know it refuses it */
+};
+/* SOCKET: why a worker is told of a socket. */
+enum rp_op_socket_why {
+    RP_OP_SOCKET_NEW = 0,
+    RP_OP_SOCKET_RECOVERED = 1, /* the session was there before, and comes back */
+    RP_OP_SOCKET_ADOPTED = 2,   /* another worker served it until now */
+    RP_OP_SOCKET_SYNCED = 3,    /* the worker had it before its link was lost; handshake is empty
+                                   if it has this connection already */
+};
+/* Why a connection ended, in Socket.IO's words (CLOSE, LEFT): those the broker itself says. */
+#define RP_REASON_TRANSPORT_CLOSE "transport close"
+#define RP_REASON_SERVER_DISCONNECT "server namespace disconnect"
+#define RP_REASON_EXPIRED "session expired" /* Reprise's own: LEFT with `expired` */
 /* What one gateway asks of another, and answers (PROTOCOL.md, Relays). */
 enum rp_op_relay_what {
     RP_RELAY_GONE = 0, /* said by the broker: the other gateway is not there, or cannot take it */

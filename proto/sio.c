@@ -317,16 +317,17 @@ static uint8_t *write_bytes(uint8_t *at, struct rp_bytes bytes) {
     return at + bytes.len;
 }
 
-/* The number of attachments and the dash after it; at most 21 bytes. */
-static size_t write_attachments(uint8_t at[21], size_t count) {
+enum { NUMBER_MAX = 20 };
+
+/* Decimal; at most NUMBER_MAX bytes. */
+static size_t write_number(uint8_t *at, uint64_t number) {
     size_t len = 1;
-    for (size_t left = count; left > 0; left /= 10) {
+    for (uint64_t left = number; left >= 10; left /= 10) {
         len++;
     }
-    at[len - 1] = '-';
-    for (size_t i = len - 1; i > 0; i--) {
-        at[i - 1] = (uint8_t) ('0' + count % 10);
-        count /= 10;
+    for (size_t i = len; i > 0; i--) {
+        at[i - 1] = (uint8_t) ('0' + number % 10);
+        number /= 10;
     }
     return len;
 }
@@ -334,10 +335,11 @@ static size_t write_attachments(uint8_t at[21], size_t count) {
 size_t rp_sio_event_len(const struct rp_sio_event *e) {
     RP_ASSERT(is_offset(e->offset));
     struct rp_bytes nsp = shown_nsp(e->nsp);
-    uint8_t prefix[21];
+    uint8_t number[NUMBER_MAX];
     size_t prefix_len =
-        e->attachments_count > 0 ? write_attachments(prefix, e->attachments_count) : 0;
-    return strlen("42[]") + prefix_len + (nsp.len > 0 ? nsp.len + 1 : 0) +
+        e->attachments_count > 0 ? write_number(number, e->attachments_count) + 1 : 0;
+    size_t id_len = e->has_id ? write_number(number, e->id) : 0;
+    return strlen("42[]") + prefix_len + (nsp.len > 0 ? nsp.len + 1 : 0) + id_len +
            rp_json_string_len(e->name) + (e->args.len > 0 ? 1 + e->args.len : 0) +
            (e->offset.len > 0 ? strlen(",\"\"") + e->offset.len : 0);
 }
@@ -347,11 +349,15 @@ uint8_t *rp_sio_event_write(uint8_t *at, const struct rp_sio_event *e) {
     *at++ = RP_EIO_MESSAGE;
     *at++ = '0' + (e->attachments_count > 0 ? RP_SIO_BINARY_EVENT : RP_SIO_EVENT);
     if (e->attachments_count > 0) {
-        at += write_attachments(at, e->attachments_count);
+        at += write_number(at, e->attachments_count);
+        *at++ = '-';
     }
     if (nsp.len > 0) {
         at = write_bytes(at, nsp);
         *at++ = ',';
+    }
+    if (e->has_id) {
+        at += write_number(at, e->id);
     }
     *at++ = '[';
     at = rp_json_write_string(at, e->name);

@@ -118,9 +118,11 @@ RP_MUST_USE enum rp_err rp_sio_put_ack(struct rp_buf *out, struct rp_bytes nsp, 
 RP_MUST_USE enum rp_err rp_sio_put_binary_ack(struct rp_buf *out, struct rp_bytes nsp, uint64_t id,
                                               struct rp_bytes args_json, size_t attachments_count);
 
-/* An event without ack id, rendered once for all its receivers, in a place of exactly the right
- * size: 42["name",args...,"offset"], or with attachments 452-["name",args...,"offset"] */
+/* An event, rendered once for all its receivers, in a place of exactly the right size:
+ * 42["name",args...,"offset"], or with attachments and an ack id 452-7["name",args...,"offset"] */
 struct rp_sio_event {
+    bool has_id; /* it wants an ack … */
+    uint64_t id; /* … to this id, at most RP_SIO_ID_MAX */
     struct rp_bytes nsp;
     struct rp_bytes name;     /* unescaped */
     struct rp_bytes args;     /* raw JSON elements without brackets, or empty */

@@ -8,7 +8,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 /* ---- data as JSON ---- */
 
@@ -44,24 +43,10 @@ static enum rp_err put_float(struct rp_buf *json, double real) {
     return rp_buf_put_str(json, text);
 }
 
-/* ECMA-262 section 21.4.4.36: years of more than four digits have a sign and six. */
 static enum rp_err put_date(struct rp_buf *json, int64_t ms) {
-    static const int64_t ms_max = INT64_C(8640000000000000);
-    if (ms < -ms_max || ms > ms_max) {
-        return rp_buf_put_str(json, "null");
-    }
-    int64_t rest = ms % 1000 < 0 ? ms % 1000 + 1000 : ms % 1000;
-    time_t seconds = (time_t) ((ms - rest) / 1000);
-    struct tm tm;
-    if (gmtime_r(&seconds, &tm) == NULL) {
-        return rp_buf_put_str(json, "null");
-    }
-    int year = tm.tm_year + 1900;
-    return rp_buf_printf(json,
-                         year >= 0 && year <= 9999 ? "\"%04d-%02d-%02dT%02d:%02d:%02d.%03dZ\""
-                                                   : "\"%+07d-%02d-%02dT%02d:%02d:%02d.%03dZ\"",
-                         year, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
-                         (int) rest);
+    char text[RP_MSGPACK_DATE_BYTES];
+    return rp_msgpack_date_text(ms, text) ? rp_json_put_string(json, rp_bytes_str(text))
+                                          : rp_buf_put_str(json, "null");
 }
 
 static enum rp_err put_binary(struct converter *c, struct rp_bytes bytes) {

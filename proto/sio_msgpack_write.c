@@ -267,7 +267,11 @@ enum rp_err rp_sio_msgpack_put_event(struct rp_buf *out, const struct rp_sio_eve
     uint32_t args_count = 0;
     w.err = w.err ? w.err : measure(&w, e->args, &args_count);
     if (w.err == RP_OK) {
-        write_head(&w, 3, RP_SIO_EVENT, e->nsp);
+        write_head(&w, e->has_id ? 4 : 3, RP_SIO_EVENT, e->nsp);
+        if (e->has_id) {
+            write_key(&w, "id");
+            msgpack_pack_uint64(&w.packer, e->id);
+        }
         write_key(&w, "data");
         msgpack_pack_array(&w.packer, 1 + (size_t) args_count + (e->offset.len > 0));
         write_str(&w, e->name);

@@ -1,5 +1,5 @@
 /* proto/sio_placeholder.h — which objects of a packet's JSON stand for binary attachments; for
- * proto/sio_placeholder.c and proto/sio_msgpack_*.c only.
+ * proto/sio_placeholder.c, proto/sio_msgpack_*.c and the values of sdk/ only.
  *
  * {"_placeholder":true,"num":2} stands for the third attachment. The members may be in any order
  * and among others; of two with one key the last counts, as in JSON.parse. */

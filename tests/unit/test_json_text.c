@@ -346,6 +346,35 @@ static void test_random_text_comes_back(void **state) {
     }
 }
 
+static void assert_pieces(const char *json, const char *expected) {
+    struct rp_json_text text;
+    struct rp_bytes piece;
+    struct rp_buf all;
+    rp_buf_init(&all, 4096);
+    assert_true(rp_json_text(whole(json), &text));
+    while (rp_json_text_next(&text, &piece)) {
+        assert_true(piece.len > 0);
+        assert_int_equal(rp_buf_put(&all, piece), RP_OK);
+    }
+    assert_false(rp_json_text_next(&text, &piece));
+    assert_bytes(rp_buf_bytes(&all), expected);
+    rp_buf_done(&all);
+}
+
+static void test_text_comes_piece_by_piece(void **state) {
+    (void) state;
+    assert_pieces("\"\"", "");
+    assert_pieces("\"plain\"", "plain");
+    assert_pieces("\"\\n\\u20ac\"", "\n\xE2\x82\xAC");
+    assert_pieces("\"a\\tb\\ud83d\\ude00c\"", "a\tb\xF0\x9F\x98\x80"
+                                              "c");
+    assert_pieces("\"\\ud83dx\\ude00\"", "\xEF\xBF\xBDx\xEF\xBF\xBD");
+    struct rp_json_text text;
+    assert_false(rp_json_text(rp_bytes_str("7"), &text));
+    assert_false(rp_json_text(rp_bytes_str("\"a"), &text));
+    assert_false(rp_json_text((struct rp_bytes){0}, &text));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_key_is_sees_through_escapes),
@@ -358,6 +387,7 @@ int main(void) {
         cmocka_unit_test(test_strings_are_written_with_minimal_escapes),
         cmocka_unit_test(test_every_byte_at_every_place_is_seen),
         cmocka_unit_test(test_random_text_comes_back),
+        cmocka_unit_test(test_text_comes_piece_by_piece),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

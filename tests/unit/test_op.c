@@ -11,7 +11,7 @@
 
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
 
-enum { OP_BYTES_MAX = 1 << 20 };
+enum { OP_BYTES_MAX = 4 << 20 };
 
 /* ---- what the tests know of each operation ---- */
 
@@ -388,7 +388,7 @@ static void test_what_is_no_operation_is_refused(void **state) {
 static void test_operations_are_taken_one_after_another(void **state) {
     (void) state;
     struct rp_buf out;
-    rp_buf_init(&out, OP_BYTES_MAX);
+    rp_buf_init(&out, COUNT(list) * (size_t) OP_BYTES_MAX);
     for (size_t i = 0; i < COUNT(list); i++) {
         struct rp_op op = list[i].fill(i);
         assert_int_equal(rp_op_put(&out, &op), RP_OK);

@@ -377,19 +377,29 @@ static void test_events_are_written_in_place(void **state) {
     static const struct {
         const char *nsp, *name, *args, *offset, *expected;
         size_t attachments_count;
+        bool has_id;
+        uint64_t id;
     } table[] = {
-        {NULL, "a", NULL, NULL, "42[\"a\"]", 0},
-        {"/", "msg", "1", NULL, "42[\"msg\",1]", 0},
-        {"/", "msg", NULL, "18734-k7f3", "42[\"msg\",\"18734-k7f3\"]", 0},
-        {"/", "msg", "{\"a\": 1},2", "18734-k7f3", "42[\"msg\",{\"a\": 1},2,\"18734-k7f3\"]", 0},
+        {NULL, "a", NULL, NULL, "42[\"a\"]", 0, false, 0},
+        {"/", "msg", "1", NULL, "42[\"msg\",1]", 0, false, 0},
+        {"/", "msg", NULL, "18734-k7f3", "42[\"msg\",\"18734-k7f3\"]", 0, false, 0},
+        {"/", "msg", "{\"a\": 1},2", "18734-k7f3", "42[\"msg\",{\"a\": 1},2,\"18734-k7f3\"]", 0,
+         false, 0},
         {"/admin", "say \"hi\"\n", "\"x\"", "7.18-k7f3",
-         "42/admin,[\"say \\\"hi\\\"\\n\",\"x\",\"7.18-k7f3\"]", 0},
-        {"/admin", "", NULL, NULL, "42/admin,[\"\"]", 0},
-        {"/", "a", "1", NULL, "451-[\"a\",1]", 1},
-        {"/admin", "a", "1", "7-k7f3", "4510-/admin,[\"a\",1,\"7-k7f3\"]", 10},
+         "42/admin,[\"say \\\"hi\\\"\\n\",\"x\",\"7.18-k7f3\"]", 0, false, 0},
+        {"/admin", "", NULL, NULL, "42/admin,[\"\"]", 0, false, 0},
+        {"/", "a", "1", NULL, "451-[\"a\",1]", 1, false, 0},
+        {"/admin", "a", "1", "7-k7f3", "4510-/admin,[\"a\",1,\"7-k7f3\"]", 10, false, 0},
+        {"/", "a", "1", NULL, "420[\"a\",1]", 0, true, 0},
+        {"/", "a", NULL, NULL, "429007199254740991[\"a\"]", 0, true, RP_SIO_ID_MAX},
+        {"/admin", "a", "1", NULL, "42/admin,10[\"a\",1]", 0, true, 10},
+        {"/", "a", "1", NULL, "452-7[\"a\",1]", 2, true, 7},
+        {"/admin", "a", "1", NULL, "4510-/admin,99[\"a\",1]", 10, true, 99},
     };
     for (size_t i = 0; i < COUNT(table); i++) {
-        struct rp_sio_event e = {.nsp = rp_bytes_str(table[i].nsp),
+        struct rp_sio_event e = {.has_id = table[i].has_id,
+                                 .id = table[i].id,
+                                 .nsp = rp_bytes_str(table[i].nsp),
                                  .name = rp_bytes_str(table[i].name),
                                  .args = rp_bytes_str(table[i].args),
                                  .offset = rp_bytes_str(table[i].offset),
@@ -404,6 +414,8 @@ static void test_events_are_written_in_place(void **state) {
         struct rp_sio_packet p = parse(table[i].expected + 1);
         assert_int_equal(p.type, e.attachments_count > 0 ? RP_SIO_BINARY_EVENT : RP_SIO_EVENT);
         assert_int_equal(p.attachments, e.attachments_count);
+        assert_int_equal(p.has_id, e.has_id);
+        assert_int_equal(p.id, e.id);
         assert_true(rp_bytes_starts_with(rp_sio_rest(p.payload, 1), e.args));
     }
 }

@@ -424,8 +424,12 @@ static enum rp_err write_packet(struct rp_buf *out, const struct writing *w) {
         return rp_sio_msgpack_put_disconnect(out, nsp);
     case RP_SIO_EVENT:
     case RP_SIO_BINARY_EVENT: {
-        struct rp_sio_event e = {
-            .nsp = nsp, .name = first, .args = second, .offset = rp_bytes_str(w->offset)};
+        struct rp_sio_event e = {.has_id = w->id > 0,
+                                 .id = w->id,
+                                 .nsp = nsp,
+                                 .name = first,
+                                 .args = second,
+                                 .offset = rp_bytes_str(w->offset)};
         return rp_sio_msgpack_put_event(out, &e, view(w->attachments));
     }
     default:
@@ -440,6 +444,8 @@ static const struct writing written[] = {
     {RP_SIO_EVENT, "/", "msg", "1,{\"a\":\"b\"}", "18734-k7f3", 0, B(""), B("\203\244type\002\243nsp\241/\244data\224\243msg\001\201\241a\241b\25218734-k7f3")},
     {RP_SIO_EVENT, "/admin", "say \"hi\"", "[],{},null, true ,false,\"\\u00e9\\n\",-5,1.5,300,[1,[2,{\"x\":[3]}]]", NULL, 0, B(""), B("\203\244type\002\243nsp\246/admin\244data\233\250say \"hi\"\220\200\300\303\302\243\303\251\012\373\313\077\370\000\000\000\000\000\000\315\001,\222\001\222\002\201\241x\221\003")},
     {RP_SIO_EVENT, NULL, "a", NULL, NULL, 0, B(""), B("\203\244type\002\243nsp\241/\244data\221\241a")},
+    {RP_SIO_EVENT, "/a", "m", "1", NULL, 300, B(""), B("\204\244type\002\243nsp\242/a\242id\315\001,\244data\222\241m\001")},
+    {RP_SIO_BINARY_EVENT, "/", "b", PLACEHOLDER(0), NULL, 7, B("\0\0\0\2hi"), B("\204\244type\002\243nsp\241/\242id\007\244data\222\241b\304\002hi")},
     {RP_SIO_ACK, "/", NULL, "{\"ok\":true}", NULL, 12, B(""), B("\204\244type\003\243nsp\241/\242id\014\244data\221\201\242ok\303")},
     {RP_SIO_ACK, "/admin", NULL, NULL, NULL, RP_SIO_ID_MAX, B(""), B("\204\244type\003\243nsp\246/admin\242id\317\000\037\377\377\377\377\377\377\244data\220")},
     {RP_SIO_CONNECT, "/", "oSO0OpakMV_3jnilAAAA", NULL, NULL, 0, B(""), B("\203\244type\000\243nsp\241/\244data\201\243sid\264oSO0OpakMV_3jnilAAAA")},
