@@ -1,8 +1,10 @@
 #include "broker/hub.h"
 
+#include "broker/zap.h"
 #include "common/address.h"
 #include "common/alloc.h"
 #include "common/assert.h"
+#include "common/curve_file.h"
 #include "common/limits.h"
 #include "common/log.h"
 
@@ -27,10 +29,13 @@ enum {
 struct rp_hub {
     void *context;
     void *socket;
-    int fd;
+    void *monitor; /* tells of handshakes that fail */
+    int fd, monitor_fd;
+    struct rp_zap *zap;     /* NULL: links are plain */
+    struct rp_allow *allow; /* with it */
     char endpoint[ENDPOINT_SIZE];
     struct rp_hub_stats stats;
-    struct rp_log_limit malformed_limit;
+    struct rp_log_limit malformed_limit, handshake_limit, revoked_limit, role_limit;
 };
 
 /* ---- links ---- */
@@ -114,26 +119,63 @@ static enum rp_err bind_endpoint(struct rp_hub *hub, const char *endpoint, char 
     return RP_OK;
 }
 
-enum rp_err rp_hub_new(const char *endpoint, char *ret_why, size_t why_size,
-                       struct rp_hub **ret_hub) {
-    struct rp_hub *hub = RP_NEW(struct rp_hub);
-    hub->context = zmq_ctx_new();
-    RP_ASSERT(hub->context != NULL);
+static int fd_of(void *socket) {
+    int fd;
+    size_t size = sizeof fd;
+    int rc = zmq_getsockopt(socket, ZMQ_FD, &fd, &size);
+    RP_ASSERT(rc == 0);
+    return fd;
+}
+
+static bool start_monitor(struct rp_hub *hub) {
+    static const char address[] = "inproc://hub-handshakes";
+    static const int events =
+        ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
+    hub->monitor = zmq_socket(hub->context, ZMQ_PAIR);
+    if (hub->monitor == NULL || zmq_socket_monitor(hub->socket, address, events) != 0) {
+        return false;
+    }
+    set_int(hub->monitor, ZMQ_LINGER, 0);
+    set_int(hub->monitor, ZMQ_RCVHWM, 0); /* full, it would stop the thread that moves our bytes */
+    if (zmq_connect(hub->monitor, address) != 0) {
+        return false;
+    }
+    hub->monitor_fd = fd_of(hub->monitor);
+    return true;
+}
+
+/* Everything but binding. */
+static enum rp_err make_sockets(struct rp_hub *hub, const struct rp_curve_keys *keys, char *ret_why,
+                                size_t why_size) {
     hub->socket = zmq_socket(hub->context, ZMQ_ROUTER);
-    if (hub->socket == NULL) {
+    if (hub->socket == NULL || !start_monitor(hub)) {
         snprintf(ret_why, why_size, "%s", zmq_strerror(errno));
-        rp_hub_free(hub, 0);
         return RP_E_IO;
     }
     set_options(hub->socket);
-    enum rp_err err = bind_endpoint(hub, endpoint, ret_why, why_size);
+    hub->fd = fd_of(hub->socket);
+    if (keys == NULL) {
+        return RP_OK;
+    }
+    RP_ASSERT(hub->allow != NULL);
+    rp_curve_set_server(hub->socket, keys);
+    return rp_zap_new(hub->context, ret_why, why_size, &hub->zap);
+}
+
+enum rp_err rp_hub_new(const struct rp_hub_config *config, char *ret_why, size_t why_size,
+                       struct rp_hub **ret_hub) {
+    struct rp_hub *hub = RP_NEW(struct rp_hub);
+    hub->allow = config->allow;
+    hub->context = zmq_ctx_new();
+    RP_ASSERT(hub->context != NULL);
+    enum rp_err err = make_sockets(hub, config->keys, ret_why, why_size);
+    if (err == RP_OK) {
+        err = bind_endpoint(hub, config->endpoint, ret_why, why_size);
+    }
     if (err != RP_OK) {
         rp_hub_free(hub, 0);
         return err;
     }
-    size_t size = sizeof hub->fd;
-    int rc = zmq_getsockopt(hub->socket, ZMQ_FD, &hub->fd, &size);
-    RP_ASSERT(rc == 0);
     *ret_hub = hub;
     return RP_OK;
 }
@@ -143,13 +185,25 @@ struct rp_hub *rp_hub_free(struct rp_hub *hub, int linger_ms) {
         return NULL;
     }
     if (hub->socket != NULL) {
+        zmq_socket_monitor(hub->socket, NULL, 0);
         set_int(hub->socket, ZMQ_LINGER, linger_ms);
         zmq_close(hub->socket);
     }
+    if (hub->monitor != NULL) {
+        zmq_close(hub->monitor);
+    }
+    rp_zap_free(hub->zap);
+    rp_allow_free(hub->allow);
     while (zmq_ctx_term(hub->context) != 0 && errno == EINTR) {
     }
     free(hub);
     return NULL;
+}
+
+void rp_hub_set_allow(struct rp_hub *hub, struct rp_allow *allow) {
+    RP_ASSERT(hub->zap != NULL);
+    rp_allow_free(hub->allow);
+    hub->allow = allow;
 }
 
 void rp_hub_stop_listening(struct rp_hub *hub) {
@@ -158,6 +212,71 @@ void rp_hub_stop_listening(struct rp_hub *hub) {
         rp_log_warn("cannot stop listening endpoint=%s error=%s", hub->endpoint,
                     zmq_strerror(errno));
     }
+}
+
+/* ---- new connections ---- */
+
+/* The text of what the monitor says (zmq_socket_monitor(3)); NULL: somebody came and went, as port
+ * scans and health checks do. */
+static const char *text_of_failure(uint16_t event, uint32_t value, bool has_keys) {
+    if (event != ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL) {
+        return NULL;
+    }
+    switch (value) {
+    case ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH:
+        return has_keys ? "it has no keys: it wants --broker-key and --curve-key"
+                        : "it has keys and this broker has none: --curve-key and --allow";
+    case ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC:
+        return "it has another --broker-key than this broker's, or not the secret of its key";
+    default:
+        return "it does not speak ZeroMQ as links do";
+    }
+}
+
+static void count_failure(struct rp_hub *hub, uint16_t event, uint32_t value, uint64_t now_ms) {
+    uint64_t suppressed;
+    const char *why = text_of_failure(event, value, hub->zap != NULL);
+    hub->stats.handshakes_failed++;
+    if (why != NULL && rp_log_limit_pass(&hub->handshake_limit, value, now_ms, &suppressed)) {
+        rp_log_warn("refused a connection of which no link can be made why=%s "
+                    "code=%" PRIu32 " suppressed=%" PRIu64,
+                    why, value, suppressed);
+    }
+}
+
+/* One event: a frame with its number and value, and one with our own address. False: there is none.
+ */
+static bool take_failure(struct rp_hub *hub, uint64_t now_ms) {
+    uint16_t event = 0;
+    uint32_t value = 0;
+    zmq_msg_t frame;
+    zmq_msg_init(&frame);
+    int rc = zmq_msg_recv(&frame, hub->monitor, ZMQ_DONTWAIT);
+    if (rc == (int) (sizeof event + sizeof value)) {
+        const uint8_t *data = zmq_msg_data(&frame);
+        memcpy(&event, data, sizeof event);
+        memcpy(&value, data + sizeof event, sizeof value);
+        count_failure(hub, event, value, now_ms);
+    }
+    while (rc >= 0 && zmq_msg_more(&frame)) {
+        rc = zmq_msg_recv(&frame, hub->monitor, ZMQ_DONTWAIT);
+    }
+    zmq_msg_close(&frame);
+    return rc >= 0;
+}
+
+bool rp_hub_admit(struct rp_hub *hub, struct rp_now now) {
+    bool more = false;
+    if (hub->zap != NULL) {
+        more = rp_zap_serve(hub->zap, hub->allow, now.mono_ms);
+        hub->stats.keys_refused = rp_zap_refused_count(hub->zap);
+    }
+    for (int i = 0; i < RP_HUB_HANDSHAKES_PER_TURN; i++) {
+        if (!take_failure(hub, now.mono_ms)) {
+            return more;
+        }
+    }
+    return true;
 }
 
 /* ---- receiving ---- */
@@ -208,6 +327,63 @@ static size_t receive_frames(struct rp_hub *hub, uint64_t *ret_link_id, zmq_msg_
     return frames;
 }
 
+static uint64_t peer_of(const char *text) {
+    struct rp_curve_key key = {.text = ""};
+    size_t len = strlen(text);
+    uint64_t peer;
+    if (len >= RP_CURVE_KEY_LEN) {
+        memcpy(key.text, text + len - RP_CURVE_KEY_LEN, RP_CURVE_KEY_LEN);
+    }
+    memcpy(&peer, key.text, sizeof peer);
+    return peer;
+}
+
+/* The list has changed: its owner may not have this link any more. The core tells the other end
+ * that it was given up; the next one is not let in. */
+static void give_up(struct rp_hub *hub, struct rp_core *core, uint64_t link_id, const char *entry,
+                    struct rp_now now) {
+    uint64_t suppressed;
+    hub->stats.messages_revoked++;
+    if (rp_log_limit_pass(&hub->revoked_limit, peer_of(entry), now.mono_ms, &suppressed)) {
+        rp_log_warn("gave up a link: what let it in is not in --allow any more entry=%s "
+                    "suppressed=%" PRIu64,
+                    entry, suppressed);
+    }
+    rp_core_link_lost(core, link_id, now);
+}
+
+/* What the link of a message may be. */
+static unsigned roles_of(struct rp_hub *hub, const char *entry_text) {
+    if (hub->zap == NULL) {
+        return RP_CORE_GATEWAY | RP_CORE_WORKER;
+    }
+    const struct rp_allow_entry *entry = rp_allow_find_text(hub->allow, rp_bytes_str(entry_text));
+    return entry != NULL ? entry->roles : 0;
+}
+
+static void give_to_core(struct rp_hub *hub, struct rp_core *core, uint64_t link_id,
+                         zmq_msg_t *payload, struct rp_now now) {
+    const char *entry = hub->zap != NULL ? zmq_msg_gets(payload, "User-Id") : NULL;
+    entry = entry != NULL ? entry : "";
+    unsigned roles = roles_of(hub, entry);
+    if (roles == 0) {
+        give_up(hub, core, link_id, entry, now);
+    }
+    rp_core_grant(core, roles);
+    struct rp_bytes message = rp_bytes(zmq_msg_data(payload), zmq_msg_size(payload));
+    uint64_t refused_before = rp_core_roles_refused(core), suppressed;
+    enum rp_err err = rp_core_message(core, link_id, message, now);
+    if (err != RP_OK) {
+        log_malformed(hub, link_id, rp_strerror(err), message.len, now.mono_ms);
+    }
+    if (rp_core_roles_refused(core) != refused_before && roles != 0 &&
+        rp_log_limit_pass(&hub->role_limit, peer_of(entry), now.mono_ms, &suppressed)) {
+        rp_log_warn("refused a link: its key is in --allow, but not as what it says it is (gateway "
+                    "or worker) entry=%s suppressed=%" PRIu64,
+                    entry, suppressed);
+    }
+}
+
 /* Bytes of the message given to the core; 0: there was none. */
 static size_t receive_one(struct rp_hub *hub, struct rp_core *core, struct rp_now now) {
     zmq_msg_t payload;
@@ -226,11 +402,7 @@ static size_t receive_one(struct rp_hub *hub, struct rp_core *core, struct rp_no
         log_malformed(hub, link_id, link_id == 0 ? "its own routing id" : "several frames", len,
                       now.mono_ms);
     } else {
-        enum rp_err err =
-            rp_core_message(core, link_id, rp_bytes(zmq_msg_data(&payload), len), now);
-        if (err != RP_OK) {
-            log_malformed(hub, link_id, rp_strerror(err), len, now.mono_ms);
-        }
+        give_to_core(hub, core, link_id, &payload, now);
     }
     zmq_msg_close(&payload);
     return len > 0 ? len : 1;
@@ -307,8 +479,14 @@ void rp_hub_send(struct rp_hub *hub, struct rp_core *core, struct rp_now now) {
     }
 }
 
-int rp_hub_fd(const struct rp_hub *hub) {
-    return hub->fd;
+size_t rp_hub_fds(const struct rp_hub *hub, int ret_fds[RP_HUB_FDS_MAX]) {
+    size_t count = 0;
+    ret_fds[count++] = hub->fd;
+    ret_fds[count++] = hub->monitor_fd;
+    if (hub->zap != NULL) {
+        ret_fds[count++] = rp_zap_fd(hub->zap);
+    }
+    return count;
 }
 
 const char *rp_hub_endpoint(const struct rp_hub *hub) {

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -133,6 +134,34 @@ const char *rp_address_check_or_off(const char *text) {
     return strcmp(text, "off") == 0 || rp_address_check(text) == NULL ? NULL
                                                                       : RP_ADDRESS_EXPECTED
                " or off";
+}
+
+/* ---- what can be reached from elsewhere ---- */
+
+bool rp_address_is_local(const struct rp_address *address) {
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (address->is_unix || strcasecmp(address->host, "localhost") == 0) {
+        return true; /* the name is nothing else (RFC 6761 section 6.3) */
+    }
+    if (inet_pton(AF_INET, address->host, &v4) == 1) {
+        return ntohl(v4.s_addr) >> 24 == IN_LOOPBACKNET;
+    }
+    if (inet_pton(AF_INET6, address->host, &v6) == 1) {
+        return IN6_IS_ADDR_LOOPBACK(&v6) ||
+               (IN6_IS_ADDR_V4MAPPED(&v6) && v6.s6_addr[12] == IN_LOOPBACKNET);
+    }
+    return false;
+}
+
+bool rp_address_endpoint_is_local(const char *endpoint) {
+    static const char tcp[] = "tcp://";
+    struct rp_address address;
+    if (strncmp(endpoint, tcp, sizeof tcp - 1) != 0) {
+        return strncmp(endpoint, "ipc://", 6) == 0;
+    }
+    return rp_address_parse(endpoint + sizeof tcp - 1, &address) == RP_OK &&
+           rp_address_is_local(&address);
 }
 
 /* ---- writing ---- */

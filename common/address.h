@@ -53,6 +53,12 @@ const char *rp_addresses_check(const char *text);
 /* The same, also taking "off". */
 const char *rp_address_check_or_off(const char *text);
 
+/* Whether only this machine reaches it: 127.0.0.0/8, ::1, "localhost", a Unix socket. */
+bool rp_address_is_local(const struct rp_address *address);
+/* The same of a ZeroMQ endpoint: ipc://PATH, tcp://HOST:PORT. What is not understood is not local.
+ */
+bool rp_address_endpoint_is_local(const char *endpoint);
+
 /* Writes an address as it would be parsed. */
 void rp_address_text(const struct rp_address *address, char *ret_text, size_t text_size);
 

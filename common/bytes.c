@@ -76,3 +76,26 @@ struct rp_bytes rp_bytes_trim(struct rp_bytes text) {
     }
     return text;
 }
+
+struct rp_bytes rp_bytes_next_line(struct rp_bytes *text) {
+    const uint8_t *end = text->len > 0 ? memchr(text->data, '\n', text->len) : NULL;
+    size_t len = end != NULL ? (size_t) (end - text->data) : text->len;
+    struct rp_bytes line = rp_bytes(text->data, len);
+    *text = rp_bytes_skip(*text, end != NULL ? len + 1 : len);
+    if (line.len > 0 && line.data[line.len - 1] == '\r') {
+        line.len--;
+    }
+    return line;
+}
+
+struct rp_bytes rp_bytes_next_word(struct rp_bytes *text) {
+    while (text->len > 0 && is_space(text->data[0])) {
+        *text = rp_bytes_skip(*text, 1);
+    }
+    struct rp_bytes word = rp_bytes(text->data, 0);
+    while (word.len < text->len && !is_space(text->data[word.len])) {
+        word.len++;
+    }
+    *text = rp_bytes_skip(*text, word.len);
+    return word;
+}

@@ -51,3 +51,7 @@ bool rp_bytes_is_utf8(struct rp_bytes text);
 
 /* Without the white space (ASCII) around it, for texts that people write. */
 struct rp_bytes rp_bytes_trim(struct rp_bytes text);
+/* Takes the next line off *text, without its end ("\n" or "\r\n"). The last one needs none. */
+struct rp_bytes rp_bytes_next_line(struct rp_bytes *text);
+/* Takes the next word off *text, what stands between white space (ASCII); empty: there is none. */
+struct rp_bytes rp_bytes_next_word(struct rp_bytes *text);

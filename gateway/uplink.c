@@ -2,6 +2,7 @@
 
 #include "common/alloc.h"
 #include "common/assert.h"
+#include "common/curve_file.h"
 #include "common/limits.h"
 #include "common/log.h"
 
@@ -16,6 +17,7 @@ struct rp_uplink {
     struct event_base *base;
     struct rp_gateway *gateway;
     const char *endpoint;
+    struct rp_uplink_keys keys; /* own keys empty: the link is plain */
     void *context;
     void *socket;  /* NULL: there is no link */
     void *monitor; /* of the socket */
@@ -107,6 +109,10 @@ static void *new_socket(void *context) {
     return socket;
 }
 
+static bool has_keys(const struct rp_uplink *u) {
+    return rp_curve_key_is_set(&u->keys.own.secret_key);
+}
+
 static void lose(struct rp_uplink *u, const char *why, uint64_t now_ms) {
     bool was_linked = rp_gateway_stats(u->gateway)->linked;
     close_link(u);
@@ -127,6 +133,9 @@ static void open_link(struct rp_uplink *u, uint64_t now_ms) {
     if (u->socket == NULL) {
         lose(u, zmq_strerror(zmq_errno()), now_ms);
         return;
+    }
+    if (has_keys(u)) {
+        rp_curve_set_client(u->socket, &u->keys.own, &u->keys.broker);
     }
     start_monitor(u);
     u->socket_event = watch(u, u->socket, on_socket);
@@ -159,7 +168,7 @@ const char *rp_uplink_check_endpoint(const char *text) {
 }
 
 enum rp_err rp_uplink_new(struct event_base *base, struct rp_gateway *gateway, const char *endpoint,
-                          struct rp_uplink **ret_uplink) {
+                          const struct rp_uplink_keys *keys, struct rp_uplink **ret_uplink) {
     if (rp_uplink_check_endpoint(endpoint) != NULL) {
         return RP_E_INVALID;
     }
@@ -167,6 +176,9 @@ enum rp_err rp_uplink_new(struct event_base *base, struct rp_gateway *gateway, c
     u->base = base;
     u->gateway = gateway;
     u->endpoint = endpoint;
+    if (keys != NULL) {
+        u->keys = *keys;
+    }
     u->context = zmq_ctx_new();
     RP_ASSERT(u->context != NULL);
     *ret_uplink = u;
@@ -177,6 +189,7 @@ struct rp_uplink *rp_uplink_free(struct rp_uplink *u) {
     if (u != NULL) {
         close_link(u);
         zmq_ctx_term(u->context);
+        explicit_bzero(&u->keys, sizeof u->keys);
         free(u);
     }
     return NULL;
@@ -184,30 +197,47 @@ struct rp_uplink *rp_uplink_free(struct rp_uplink *u) {
 
 /* ---- failures ---- */
 
-/* Takes one event of the monitor: two frames, the number of the event in the first two bytes.
- * Returns the event, 0 if there is none. */
-static int take_event(struct rp_uplink *u) {
+/* Takes one event of the monitor: two frames, the first one the event's number in two bytes and its
+ * value in four. Returns the event, 0 if there is none. */
+static uint16_t take_event(struct rp_uplink *u, uint32_t *ret_value) {
     zmq_msg_t frame;
     uint16_t event = 0;
+    uint32_t value = 0;
     zmq_msg_init(&frame);
-    if (zmq_msg_recv(&frame, u->monitor, ZMQ_DONTWAIT) >= (int) sizeof event) {
-        memcpy(&event, zmq_msg_data(&frame), sizeof event);
+    if (zmq_msg_recv(&frame, u->monitor, ZMQ_DONTWAIT) >= (int) (sizeof event + sizeof value)) {
+        const uint8_t *data = zmq_msg_data(&frame);
+        memcpy(&event, data, sizeof event);
+        memcpy(&value, data + sizeof event, sizeof value);
         while (zmq_msg_more(&frame) && zmq_msg_recv(&frame, u->monitor, ZMQ_DONTWAIT) >= 0) {
         }
     }
     zmq_msg_close(&frame);
+    *ret_value = value;
     return event;
 }
 
-static const char *text_of_event(int event) {
+/* What an event means, with a hint at what to do. */
+static const char *text_of_event(uint16_t event, uint32_t value, bool has_keys) {
     switch (event) {
     case ZMQ_EVENT_CLOSED:
         return "nobody listens there, or it is not reachable";
+    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+        return "the broker refuses the key of --curve-key: it is not in the broker's --allow";
     case ZMQ_EVENT_DISCONNECTED:
         return "the connection was closed";
+    case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+        return has_keys ? "it closed the connection in the handshake: is --broker-key the key of "
+                          "this broker, and does it have keys at all?"
+                        : "it closed the connection in the handshake: does it want a key "
+                          "(--broker-key and --curve-key)?";
     default:
-        return "the other end does not speak ZeroMQ";
+        break;
     }
+    if (value == ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH) {
+        return has_keys ? "the broker has no keys: start it with --curve-key and --allow"
+                        : "the broker wants a key: set --broker-key and --curve-key";
+    }
+    return "the other end does not speak ZeroMQ as brokers do";
 }
 
 static void look_at_monitor(struct rp_uplink *u, uint64_t now_ms) {
@@ -215,9 +245,10 @@ static void look_at_monitor(struct rp_uplink *u, uint64_t now_ms) {
         return;
     }
     u->monitor_readable = false;
-    int event = take_event(u); /* any event is the last one that matters */
+    uint32_t value;
+    uint16_t event = take_event(u, &value); /* any event is the last one that matters */
     if (event != 0) {
-        lose(u, text_of_event(event), now_ms);
+        lose(u, text_of_event(event, value, has_keys(u)), now_ms);
     }
 }
 

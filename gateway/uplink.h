@@ -11,6 +11,7 @@
  * sleep. */
 #pragma once
 
+#include "common/curve_key.h"
 #include "common/limits.h"
 #include "gateway/gateway.h"
 
@@ -18,10 +19,17 @@
 
 struct rp_uplink;
 
-/* Borrows base, gateway and endpoint (tcp://127.0.0.1:5570). RP_E_INVALID: not a ZeroMQ endpoint.
- * Caller frees. */
+/* For an encrypted link: both ends know each other by their keys. */
+struct rp_uplink_keys {
+    struct rp_curve_keys own;
+    struct rp_curve_key broker; /* public */
+};
+
+/* Borrows base, gateway and endpoint (tcp://127.0.0.1:5570), copies keys; NULL: the link is plain.
+ * RP_E_INVALID: not a ZeroMQ endpoint. Caller frees. */
 RP_MUST_USE enum rp_err rp_uplink_new(struct event_base *base, struct rp_gateway *gateway,
-                                      const char *endpoint, struct rp_uplink **ret_uplink);
+                                      const char *endpoint, const struct rp_uplink_keys *keys,
+                                      struct rp_uplink **ret_uplink);
 struct rp_uplink *rp_uplink_free(struct rp_uplink *u); /* NULL is fine; returns NULL */
 
 /* For struct rp_option's check: NULL, or what was expected. */

@@ -234,6 +234,42 @@ static void test_a_unix_socket_is_made_replaced_and_removed(void **state) {
     assert_string_equal(why, "No such file or directory");
 }
 
+static void test_what_only_this_machine_reaches(void **state) {
+    (void) state;
+    static const struct {
+        const char *endpoint;
+        bool local;
+    } cases[] = {
+        {"tcp://127.0.0.1:5570", true},
+        {"tcp://127.255.0.9:1", true},
+        {"tcp://localhost:5570", true},
+        {"tcp://LocalHost:5570", true},
+        {"tcp://[::1]:5570", true},
+        {"tcp://[::ffff:127.0.0.1]:5570", true},
+        {"ipc:///run/reprise.sock", true},
+        {"ipc://broker", true},
+        {"tcp://*:5570", false},
+        {"tcp://:5570", false},
+        {"tcp://0.0.0.0:5570", false},
+        {"tcp://[::]:5570", false},
+        {"tcp://[::ffff:10.0.0.1]:5570", false},
+        {"tcp://10.0.0.1:5570", false},
+        {"tcp://128.0.0.1:5570", false},
+        {"tcp://lo:5570", false},
+        {"tcp://broker.example:5570", false},
+        {"tcp://127.0.0.1.example:5570", false},
+        {"tcp://localhost.example:5570", false},
+        {"tcp://127.1:5570", false},                /* not everybody reads it alike */
+        {"tcp://127.0.0.1:0;10.0.0.1:5570", false}, /* ZeroMQ's source;destination */
+        {"tcp://127.0.0.1", false},
+        {"", false},
+        {"inproc://x", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(rp_address_endpoint_is_local(cases[i].endpoint), cases[i].local);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good_addresses_are_split),
@@ -242,6 +278,7 @@ int main(void) {
         cmocka_unit_test(test_listening_is_where_it_says),
         cmocka_unit_test(test_any_address_takes_ipv4),
         cmocka_unit_test(test_addresses_of_peers_read_well),
+        cmocka_unit_test(test_what_only_this_machine_reaches),
         cmocka_unit_test(test_good_lists_are_split),
         cmocka_unit_test(test_bad_lists_are_refused),
         cmocka_unit_test(test_a_unix_socket_is_made_replaced_and_removed),
