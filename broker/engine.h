@@ -24,6 +24,8 @@ struct rp_engine_session {
     uint64_t closed_ts_ms; /* when it was closed; 0 while connected */
     uint64_t floor_seq;    /* positions before this cannot be served exactly any more */
     struct rp_bytes nsp, sid, pid_hash;
+    bool app;             /* opened with RP_RECORD_APP */
+    struct rp_bytes data; /* of the newest DATA; empty: none */
 };
 
 /* One membership interval; to_seq is 0 while it is open. */
@@ -34,18 +36,33 @@ struct rp_engine_member {
     struct rp_bytes room;
 };
 
-/* Where load() puts what it finds: sessions first, then their members, then the tail in seq order.
- */
+/* An event that a session has not acked. */
+struct rp_engine_unacked {
+    uint64_t session, seq;
+    uint64_t origin, num; /* the event's */
+};
+
+/* A namespace, or a pattern of them, that app workers serve: the flags of its newest SERVE. */
+struct rp_engine_namespace {
+    struct rp_bytes nsp;
+    uint32_t flags;
+};
+
+/* Where load() puts what it finds: namespaces and sessions first, then their members, then what
+ * they have not acked (in seq order for each session), then the tail in seq order. */
 struct rp_engine_loader {
     void *ctx;
     void (*session)(void *ctx, const struct rp_engine_session *session);
     void (*member)(void *ctx, const struct rp_engine_member *member);
+    void (*unacked)(void *ctx, const struct rp_engine_unacked *unacked);
+    void (*nsp)(void *ctx, const struct rp_engine_namespace *nsp);
     void (*record)(void *ctx, struct rp_record *record); /* borrowed; take a reference to keep it */
 };
 
 /* ---- reading events of rooms ---- */
 
-/* Events of one room with after < seq <= upto. */
+/* Events of one room (one of their rooms, if they have several) with after < seq <= upto. A record
+ * that lies in several spans comes once. */
 struct rp_engine_span {
     struct rp_bytes nsp, room;
     uint64_t after, upto;
@@ -114,8 +131,9 @@ struct rp_engine_ops {
     /* Asks to remove events with seq <= upto; an engine may round down (to whole segments), and
      * says how far it came with TRIMMED. Not while another trim is under way: RP_E_FULL. */
     enum rp_err (*trim)(struct rp_engine *e, uint64_t upto);
-    /* A new epoch, synchronously: all sessions and members are deleted, the next seq is above
-     * `above`. Only while no append is undecided. epoch has RP_EPOCH_LEN characters. */
+    /* A new epoch, synchronously: all sessions, members and unacked events are deleted (namespaces
+     * stay: they say how the service is built), the next seq is above `above`. Only while no append
+     * is undecided. epoch has RP_EPOCH_LEN characters. */
     enum rp_err (*new_epoch)(struct rp_engine *e, const char *epoch, uint64_t above);
     /* Commits what was appended, stops threads, frees e. Outcomes not polled are dropped. */
     void (*close)(struct rp_engine *e);

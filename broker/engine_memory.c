@@ -1,179 +1,12 @@
 #include "broker/engine_memory.h"
 
+#include "broker/memory_store.h"
+
 #include "common/alloc.h"
 #include "common/assert.h"
 #include "common/list.h"
 
 #include <stdlib.h>
-
-/* ---- the store ---- */
-
-struct stored_session {
-    bool ended;
-    uint64_t id, conn, gateway, closed_ts_ms, floor_seq;
-    struct rp_record *open; /* has its nsp, sid, pid_hash */
-};
-
-struct stored_member {
-    uint64_t session, from_seq, to_seq;
-    struct rp_record *join; /* has its room and time */
-};
-
-struct trimmed_room {
-    struct rp_record *last; /* has the room's namespace and name, and the seq */
-};
-
-struct rp_memory_store {
-    char epoch[RP_EPOCH_LEN + 1];
-    uint64_t next_seq, first_seq;
-    struct rp_record **log;
-    size_t log_count, log_capacity;
-    struct stored_session *sessions;
-    size_t sessions_count, sessions_capacity;
-    struct stored_member *members;
-    size_t members_count, members_capacity;
-    struct trimmed_room *trimmed;
-    size_t trimmed_count, trimmed_capacity;
-};
-
-struct rp_memory_store *rp_memory_store_new(const char *epoch) {
-    struct rp_memory_store *store = RP_NEW(struct rp_memory_store);
-    memcpy(store->epoch, epoch, RP_EPOCH_LEN);
-    store->next_seq = store->first_seq = 1;
-    return store;
-}
-
-static void forget_sessions(struct rp_memory_store *store) {
-    for (size_t i = 0; i < store->sessions_count; i++) {
-        rp_record_unref(store->sessions[i].open);
-    }
-    for (size_t i = 0; i < store->members_count; i++) {
-        rp_record_unref(store->members[i].join);
-    }
-    store->sessions_count = store->members_count = 0;
-}
-
-struct rp_memory_store *rp_memory_store_free(struct rp_memory_store *store) {
-    forget_sessions(store);
-    for (size_t i = 0; i < store->log_count; i++) {
-        rp_record_unref(store->log[i]);
-    }
-    for (size_t i = 0; i < store->trimmed_count; i++) {
-        rp_record_unref(store->trimmed[i].last);
-    }
-    free(store->sessions);
-    free(store->members);
-    free(store->log);
-    free(store->trimmed);
-    free(store);
-    return NULL;
-}
-
-struct rp_record *const *rp_memory_store_log(const struct rp_memory_store *store,
-                                             size_t *ret_count) {
-    *ret_count = store->log_count;
-    return store->log;
-}
-
-/* ---- projections, as record.h specifies them ---- */
-
-static struct stored_session *session_of(struct rp_memory_store *store, uint64_t id) {
-    for (size_t i = store->sessions_count; i-- > 0;) {
-        if (store->sessions[i].id == id && !store->sessions[i].ended) {
-            return &store->sessions[i];
-        }
-    }
-    return NULL;
-}
-
-static struct stored_member *open_member(struct rp_memory_store *store, uint64_t session,
-                                         struct rp_bytes room) {
-    for (size_t i = store->members_count; i-- > 0;) {
-        struct stored_member *m = &store->members[i];
-        if (m->session == session && m->to_seq == 0 && rp_bytes_eq(m->join->f.room, room)) {
-            return m;
-        }
-    }
-    return NULL;
-}
-
-/* Removes the session's memberships that ended at or before `until`, and open ones too if `all`. */
-static void remove_members(struct rp_memory_store *store, uint64_t session, uint64_t until,
-                           bool all) {
-    size_t kept = 0;
-    for (size_t i = 0; i < store->members_count; i++) {
-        struct stored_member m = store->members[i];
-        bool over = m.to_seq > 0 && m.to_seq <= until;
-        if (m.session == session && (all || over)) {
-            rp_record_unref(m.join);
-        } else {
-            store->members[kept++] = m;
-        }
-    }
-    store->members_count = kept;
-}
-
-static void project_open(struct rp_memory_store *store, struct rp_record *r) {
-    store->sessions = rp_array_reserve(store->sessions, store->sessions_count,
-                                       &store->sessions_capacity, sizeof(*store->sessions));
-    store->sessions[store->sessions_count++] = (struct stored_session){
-        .id = r->seq, .conn = r->seq, .gateway = r->f.origin, .open = rp_record_ref(r)};
-}
-
-static void project_join(struct rp_memory_store *store, struct rp_record *r) {
-    if (open_member(store, r->f.session, r->f.room) == NULL) {
-        store->members = rp_array_reserve(store->members, store->members_count,
-                                          &store->members_capacity, sizeof(*store->members));
-        store->members[store->members_count++] = (struct stored_member){
-            .session = r->f.session, .from_seq = r->seq, .join = rp_record_ref(r)};
-    }
-}
-
-static void project_leave(struct rp_memory_store *store, struct stored_session *s,
-                          struct rp_record *r) {
-    struct stored_member *m = open_member(store, r->f.session, r->f.room);
-    if (m != NULL) {
-        m->to_seq = r->seq;
-    }
-    if (r->f.aux > 0) {
-        remove_members(store, s->id, r->f.aux, false);
-        s->floor_seq = s->floor_seq > r->f.aux ? s->floor_seq : r->f.aux;
-    }
-}
-
-static void project_gone(struct rp_memory_store *store, const struct rp_record *r) {
-    for (size_t i = 0; i < store->sessions_count; i++) {
-        if (store->sessions[i].gateway == r->f.aux) {
-            store->sessions[i].gateway = 0;
-            store->sessions[i].closed_ts_ms = r->f.ts_ms;
-        }
-    }
-}
-
-static void project(struct rp_memory_store *store, struct rp_record *r) {
-    struct stored_session *s = r->f.session > 0 ? session_of(store, r->f.session) : NULL;
-    if (r->f.kind == RP_RECORD_OPEN) {
-        project_open(store, r);
-    } else if (r->f.kind == RP_RECORD_GONE) {
-        project_gone(store, r);
-    } else if (s == NULL) {
-        return;
-    } else if (r->f.kind == RP_RECORD_RESUME) {
-        s->conn = r->seq;
-        s->gateway = r->f.origin;
-        s->closed_ts_ms = 0;
-    } else if (r->f.kind == RP_RECORD_CLOSE && s->conn == r->f.conn) {
-        s->gateway = 0;
-        s->closed_ts_ms = r->f.ts_ms;
-    } else if (r->f.kind == RP_RECORD_END) {
-        s->ended = true;
-        remove_members(store, s->id, 0, true);
-    } else if (r->f.kind == RP_RECORD_JOIN) {
-        project_join(store, r);
-    } else if (r->f.kind == RP_RECORD_LEAVE) {
-        project_leave(store, s, r);
-    }
-}
 
 /* ---- the engine ---- */
 
@@ -230,7 +63,7 @@ static void commit_one(struct memory_engine *m) {
         store->log = rp_array_reserve(store->log, store->log_count, &store->log_capacity,
                                       sizeof(struct rp_record *));
         store->log[store->log_count++] = rp_record_ref(r);
-        project(store, r);
+        rp_memory_store_project(store, r);
     }
     push_outcome(m, outcome);
 }
@@ -240,8 +73,8 @@ static void commit_one(struct memory_engine *m) {
 static bool wanted(const struct rp_engine_read *read, const struct rp_record *r) {
     for (size_t i = 0; r->f.kind == RP_RECORD_EVENT && i < read->spans_count; i++) {
         const struct rp_engine_span *span = &read->spans[i];
-        if (r->seq > span->after && r->seq <= span->upto && rp_bytes_eq(span->room, r->f.room) &&
-            rp_bytes_eq(span->nsp, r->f.nsp)) {
+        if (r->seq > span->after && r->seq <= span->upto && rp_bytes_eq(span->nsp, r->f.nsp) &&
+            rp_memory_is_target(r, span->room)) {
             return true;
         }
     }
@@ -251,10 +84,9 @@ static bool wanted(const struct rp_engine_read *read, const struct rp_record *r)
 static bool is_truncated(const struct rp_memory_store *store, const struct rp_engine_read *read) {
     for (size_t i = 0; i < read->spans_count; i++) {
         for (size_t k = 0; k < store->trimmed_count; k++) {
-            const struct rp_record *last = store->trimmed[k].last;
-            if (last->seq > read->spans[i].after &&
-                rp_bytes_eq(last->f.room, read->spans[i].room) &&
-                rp_bytes_eq(last->f.nsp, read->spans[i].nsp)) {
+            const struct rp_memory_trimmed *t = &store->trimmed[k];
+            if (t->last->seq > read->spans[i].after && rp_bytes_eq(t->room, read->spans[i].room) &&
+                rp_bytes_eq(t->last->f.nsp, read->spans[i].nsp)) {
                 return true;
             }
         }
@@ -294,26 +126,12 @@ static void read_free(struct waiting_read *w) {
 
 /* ---- trimming ---- */
 
-static void note_trimmed(struct rp_memory_store *store, struct rp_record *r) {
-    for (size_t i = 0; i < store->trimmed_count; i++) {
-        const struct rp_record_fields *last = &store->trimmed[i].last->f;
-        if (rp_bytes_eq(last->room, r->f.room) && rp_bytes_eq(last->nsp, r->f.nsp)) {
-            rp_record_unref(store->trimmed[i].last);
-            store->trimmed[i].last = rp_record_ref(r);
-            return;
-        }
-    }
-    store->trimmed = rp_array_reserve(store->trimmed, store->trimmed_count,
-                                      &store->trimmed_capacity, sizeof(*store->trimmed));
-    store->trimmed[store->trimmed_count++].last = rp_record_ref(r);
-}
-
 static void finish_trim(struct memory_engine *m) {
     struct rp_memory_store *store = m->store;
     size_t drop = 0;
     while (drop < store->log_count && store->log[drop]->seq <= m->trim_upto) {
         if (store->log[drop]->f.kind == RP_RECORD_EVENT) {
-            note_trimmed(store, store->log[drop]);
+            rp_memory_store_note_trimmed(store, store->log[drop]);
         }
         rp_record_unref(store->log[drop++]);
     }
@@ -321,6 +139,7 @@ static void finish_trim(struct memory_engine *m) {
         memmove(store->log, store->log + drop, (store->log_count - drop) * sizeof(*store->log));
         store->log_count -= drop;
     }
+    rp_memory_store_trim_unacked(store, m->trim_upto);
     store->first_seq = m->trim_upto + 1;
     push_outcome(m, (struct rp_engine_outcome){.kind = RP_ENGINE_TRIMMED, .seq = m->trim_upto});
     m->trim_upto = 0;
@@ -352,11 +171,19 @@ void rp_engine_memory_refuse(struct rp_engine *e, size_t n) {
 
 /* ---- the operations ---- */
 
-static enum rp_err memory_load(struct rp_engine *e, uint64_t after,
-                               const struct rp_engine_loader *loader) {
-    struct rp_memory_store *store = ((struct memory_engine *) e)->store;
+static void load_namespaces(const struct rp_memory_store *store,
+                            const struct rp_engine_loader *loader) {
+    for (size_t i = 0; loader->nsp != NULL && i < store->namespaces_count; i++) {
+        const struct rp_record *serve = store->namespaces[i];
+        struct rp_engine_namespace nsp = {.nsp = serve->f.nsp, .flags = serve->f.flags};
+        loader->nsp(loader->ctx, &nsp);
+    }
+}
+
+static void load_sessions(const struct rp_memory_store *store,
+                          const struct rp_engine_loader *loader) {
     for (size_t i = 0; i < store->sessions_count; i++) {
-        const struct stored_session *s = &store->sessions[i];
+        const struct rp_memory_session *s = &store->sessions[i];
         struct rp_engine_session session = {.session = s->id,
                                             .conn = s->conn,
                                             .gateway = s->gateway,
@@ -364,19 +191,38 @@ static enum rp_err memory_load(struct rp_engine *e, uint64_t after,
                                             .floor_seq = s->floor_seq,
                                             .nsp = s->open->f.nsp,
                                             .sid = s->open->f.sid,
-                                            .pid_hash = s->open->f.pid_hash};
+                                            .pid_hash = s->open->f.pid_hash,
+                                            .app = s->open->f.flags & RP_RECORD_APP};
+        if (s->data != NULL) {
+            session.data = s->data->f.args;
+        }
         if (!s->ended) {
             loader->session(loader->ctx, &session);
         }
     }
+}
+
+static void load_members(const struct rp_memory_store *store,
+                         const struct rp_engine_loader *loader) {
     for (size_t i = 0; i < store->members_count; i++) {
-        const struct stored_member *m = &store->members[i];
+        const struct rp_memory_member *m = &store->members[i];
         struct rp_engine_member member = {.session = m->session,
                                           .from_seq = m->from_seq,
                                           .to_seq = m->to_seq,
                                           .ts_ms = m->join->f.ts_ms,
-                                          .room = m->join->f.room};
+                                          .room = m->room};
         loader->member(loader->ctx, &member);
+    }
+}
+
+static enum rp_err memory_load(struct rp_engine *e, uint64_t after,
+                               const struct rp_engine_loader *loader) {
+    struct rp_memory_store *store = ((struct memory_engine *) e)->store;
+    load_namespaces(store, loader);
+    load_sessions(store, loader);
+    load_members(store, loader);
+    for (size_t i = 0; loader->unacked != NULL && i < store->unacked_count; i++) {
+        loader->unacked(loader->ctx, &store->unacked[i]);
     }
     for (size_t i = 0; i < store->log_count; i++) {
         if (store->log[i]->seq > after) {
@@ -462,7 +308,7 @@ static enum rp_err memory_new_epoch(struct rp_engine *e, const char *epoch, uint
     struct memory_engine *m = (struct memory_engine *) e;
     memcpy(m->store->epoch, epoch, RP_EPOCH_LEN);
     memcpy(e->epoch, epoch, RP_EPOCH_LEN);
-    forget_sessions(m->store);
+    rp_memory_store_forget_sessions(m->store);
     m->store->next_seq = m->store->next_seq > above ? m->store->next_seq : above + 1;
     return RP_OK;
 }

@@ -208,11 +208,26 @@ static enum rp_err engine_new_epoch(struct rp_engine *e, const char *epoch, uint
 
 /* ---- loading ---- */
 
+static int load_namespaces(sqlite3 *db, const struct rp_engine_loader *loader) {
+    sqlite3_stmt *stmt;
+    if (loader->nsp == NULL) {
+        return SQLITE_OK;
+    }
+    int rc =
+        sqlite3_prepare_v2(db, "SELECT nsp, flags FROM namespace ORDER BY seq", -1, &stmt, NULL);
+    while (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW) {
+        struct rp_engine_namespace nsp = {.nsp = rp_sqlite_text(stmt, 0),
+                                          .flags = (uint32_t) rp_sqlite_u64(stmt, 1)};
+        loader->nsp(loader->ctx, &nsp);
+    }
+    return rc == SQLITE_OK ? sqlite3_finalize(stmt) : rc;
+}
+
 static int load_sessions(sqlite3 *db, const struct rp_engine_loader *loader) {
     sqlite3_stmt *stmt;
     int rc = sqlite3_prepare_v2(
         db,
-        "SELECT session, conn, gateway, closed_ts, floor_seq, nsp, sid, pid_hash "
+        "SELECT session, conn, gateway, closed_ts, floor_seq, nsp, sid, pid_hash, app, data "
         "FROM session ORDER BY session",
         -1, &stmt, NULL);
     while (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW) {
@@ -223,7 +238,9 @@ static int load_sessions(sqlite3 *db, const struct rp_engine_loader *loader) {
                                             .floor_seq = rp_sqlite_u64(stmt, 4),
                                             .nsp = rp_sqlite_text(stmt, 5),
                                             .sid = rp_sqlite_text(stmt, 6),
-                                            .pid_hash = rp_sqlite_blob(stmt, 7)};
+                                            .pid_hash = rp_sqlite_blob(stmt, 7),
+                                            .app = rp_sqlite_u64(stmt, 8) != 0,
+                                            .data = rp_sqlite_text(stmt, 9)};
         loader->session(loader->ctx, &session);
     }
     return rc == SQLITE_OK ? sqlite3_finalize(stmt) : rc;
@@ -243,6 +260,27 @@ static int load_members(sqlite3 *db, const struct rp_engine_loader *loader) {
                                           .ts_ms = rp_sqlite_u64(stmt, 3),
                                           .room = rp_sqlite_text(stmt, 4)};
         loader->member(loader->ctx, &member);
+    }
+    return rc == SQLITE_OK ? sqlite3_finalize(stmt) : rc;
+}
+
+/* A trim that was cut off may have left some whose events are gone. */
+static int load_unacked(sqlite3 *db, const struct rp_engine_loader *loader) {
+    sqlite3_stmt *stmt;
+    if (loader->unacked == NULL) {
+        return SQLITE_OK;
+    }
+    int rc = sqlite3_prepare_v2(db,
+                                "SELECT session, seq, origin, num FROM unacked WHERE seq >= "
+                                "(SELECT value FROM meta WHERE key = 'first_seq') "
+                                "ORDER BY session, seq",
+                                -1, &stmt, NULL);
+    while (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW) {
+        struct rp_engine_unacked unacked = {.session = rp_sqlite_u64(stmt, 0),
+                                            .seq = rp_sqlite_u64(stmt, 1),
+                                            .origin = rp_sqlite_u64(stmt, 2),
+                                            .num = rp_sqlite_u64(stmt, 3)};
+        loader->unacked(loader->ctx, &unacked);
     }
     return rc == SQLITE_OK ? sqlite3_finalize(stmt) : rc;
 }
@@ -276,8 +314,10 @@ static enum rp_err engine_load(struct rp_engine *e, uint64_t after,
     sqlite3 *db;
     int rc = rp_sqlite_db_open(of(e)->path, RP_SQLITE_READ, LOAD_CACHE_KIB, &db);
     rc = rc == SQLITE_OK ? rp_sqlite_exec(db, "BEGIN") : rc;
+    rc = rc == SQLITE_OK ? load_namespaces(db, loader) : rc;
     rc = rc == SQLITE_OK ? load_sessions(db, loader) : rc;
     rc = rc == SQLITE_OK ? load_members(db, loader) : rc;
+    rc = rc == SQLITE_OK ? load_unacked(db, loader) : rc;
     enum rp_err err = rc == SQLITE_OK ? load_records(db, after, loader) : rp_sqlite_err(rc);
     sqlite3_close(db);
     return err;

@@ -15,10 +15,12 @@ static struct rp_bytes place(uint8_t **at, struct rp_bytes from) {
 
 struct rp_record *rp_record_new(const struct rp_record_fields *fields) {
     size_t len = fields->nsp.len + fields->room.len + fields->name.len + fields->args.len +
-                 fields->id.len + fields->sid.len + fields->pid_hash.len + fields->attachments.len;
+                 fields->id.len + fields->sid.len + fields->pid_hash.len + fields->attachments.len +
+                 fields->rooms.len + fields->except.len;
     struct rp_record *r = rp_realloc(NULL, sizeof(*r) + len);
     atomic_init(&r->refs, 1);
     r->seq = 0;
+    r->expected = 0;
     r->size = sizeof(*r) + len;
     r->f = *fields;
     uint8_t *at = r->data;
@@ -30,6 +32,8 @@ struct rp_record *rp_record_new(const struct rp_record_fields *fields) {
     r->f.sid = place(&at, fields->sid);
     r->f.pid_hash = place(&at, fields->pid_hash);
     r->f.attachments = place(&at, fields->attachments);
+    r->f.rooms = place(&at, fields->rooms);
+    r->f.except = place(&at, fields->except);
     return r;
 }
 

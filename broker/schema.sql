@@ -1,10 +1,12 @@
--- broker/schema.sql — the log and its projections, version 2.
+-- broker/schema.sql — the log and its projections, version 3.
 --
 -- The schema as it is now: it is embedded in the broker and run once on a new file. sqlite_file.c has the steps that
 -- bring a file of an older version here. Tables are compact (NULL for empty and for 0); the views for people are in
 -- views.sql.
 --
 -- Version 2: event.attachments.
+-- Version 3: event.rooms, except_rooms, to_worker, to_num; session.app, data; member.nsp and member_room; unacked;
+-- namespace.
 
 -- What the log is: epoch, next_seq, first_seq, indexed_seq, segment_events, clean, boot_id, sync.
 -- next_seq is a lower bound that survives the removal of all rows; the newest row may be beyond it.
@@ -13,7 +15,8 @@ CREATE TABLE meta (
     value
 ) WITHOUT ROWID;
 
--- Every record in seq order: kind 1 event, 2 open, 3 resume, 4 close, 5 end, 6 join, 7 leave, 8 gone.
+-- Every record in seq order: kind 1 event, 2 open, 3 resume, 4 close, 5 end, 6 join, 7 leave, 8 gone, 9 ack, 10 move,
+-- 11 kick, 12 data, 13 serve.
 -- No second index but the one for publish ids: rooms of old events are found through room_index.
 CREATE TABLE event (
     seq      INTEGER PRIMARY KEY,
@@ -33,7 +36,11 @@ CREATE TABLE event (
     flags    INTEGER,
     pid_hash BLOB,
     sum      INTEGER NOT NULL, -- CRC-32 of all of it, as a signed number
-    attachments BLOB           -- binary ones, for the placeholders in args: 4 bytes of length, big-endian, the bytes, …
+    attachments BLOB,          -- binary ones, for the placeholders in args: 4 bytes of length, big-endian, the bytes, …
+    rooms        TEXT,         -- further rooms it is for, a JSON array (a BLOB, as attachments, if JSON cannot hold them)
+    except_rooms TEXT,         -- rooms whose members do not get it, the same
+    to_worker    INTEGER,      -- incarnation of the app worker that it is for
+    to_num       INTEGER       -- and that one's request number
 );
 CREATE UNIQUE INDEX event_id ON event (nsp, id) WHERE id IS NOT NULL;
 
@@ -74,7 +81,9 @@ CREATE TABLE session (
     gateway   INTEGER,             -- where it is connected; NULL: it is not
     opened_ts INTEGER,
     closed_ts INTEGER,             -- NULL while connected
-    floor_seq INTEGER
+    floor_seq INTEGER,
+    app       INTEGER,             -- 1: of a namespace of app workers
+    data      TEXT                 -- the application's, JSON
 );
 
 CREATE TABLE member (
@@ -83,5 +92,24 @@ CREATE TABLE member (
     from_seq INTEGER,
     to_seq   INTEGER, -- NULL while it is a member
     ts       INTEGER,
+    nsp      TEXT,    -- the session's
     PRIMARY KEY (session, room, from_seq)
+) WITHOUT ROWID;
+-- Who is in a room now.
+CREATE INDEX member_room ON member (nsp, room, session) WHERE to_seq IS NULL;
+
+-- Events that a session has not acked.
+CREATE TABLE unacked (
+    session INTEGER,
+    seq     INTEGER, -- of the event
+    origin  INTEGER, -- whose request the event was: incarnation and request number
+    num     INTEGER,
+    PRIMARY KEY (session, seq)
+) WITHOUT ROWID;
+
+-- Namespaces, and patterns of them, that app workers serve. A new epoch leaves them alone.
+CREATE TABLE namespace (
+    nsp   TEXT PRIMARY KEY,
+    flags INTEGER NOT NULL, -- 64 pattern, 128 durable, 256 room events, 512 a worker is asked about each
+    seq   INTEGER NOT NULL  -- of the record that says so
 ) WITHOUT ROWID;

@@ -5,9 +5,10 @@
  * and cost each transaction the same share. A transaction of their own, when nothing is appended,
  * may be larger.
  *
- * Trimming goes in two phases that leave every read exact in between: first each room learns the
- * newest seq it loses and loses its index row, in one transaction, from which moment reads start
- * after that seq; then the events go. */
+ * Trimming goes in phases that leave every read exact in between: first each room learns the newest
+ * seq it loses and loses its index row, in one transaction, from which moment reads start after
+ * that seq; then goes what sessions owe for the events (load passes over it from the first slice
+ * on), and then the events. */
 #include "broker/sqlite_state.h"
 
 #include "common/assert.h"
@@ -104,7 +105,9 @@ int rp_sqlite_chores_trim(struct rp_sqlite *s, uint64_t upto) {
         return SQLITE_OK;
     }
     w->chores.trimming = true;
-    w->chores.trim_rooms_done = w->chores.trim_rooms_done_next = w->chores.trim_done_next = false;
+    w->chores.trim_done_next = false;
+    w->chores.trim_phase = w->chores.trim_phase_next = RP_SQLITE_TRIM_ROOMS;
+    w->chores.trim_session = w->chores.trim_session_next = 0;
     w->chores.trim_segment = end - 1;
     w->chores.trim_seq = end * s->segment_events;
     return SQLITE_OK;
@@ -162,11 +165,32 @@ static int trim_rooms(struct rp_sqlite_writer *w, size_t rows) {
     for (size_t i = 0; i < count && rc == SQLITE_OK; i++) {
         rc = forget_first(w);
     }
-    w->chores.trim_rooms_done_next = count < rows;
+    w->chores.trim_phase_next = count < rows ? RP_SQLITE_TRIM_UNACKED : RP_SQLITE_TRIM_ROOMS;
     /* From here on the log begins later, also for a broker that is killed in the middle of it: what
      * is left of the older part has holes, and only room.trimmed_seq knows which. The rows go with
      * this trim or the next one. */
     return rc == SQLITE_OK ? rp_sqlite_writer_meta(w, "first_seq", w->chores.trim_seq + 1) : rc;
+}
+
+/* All of one session at least. The table has no index by seq, which each event that wants acks
+ * would pay for; it is walked once. */
+static int trim_unacked(struct rp_sqlite_writer *w, size_t rows) {
+    sqlite3_stmt *seek = w->stmts[RP_SQLITE_W_TRIM_UNACKED_SEEK];
+    sqlite3_stmt *stmt = w->stmts[RP_SQLITE_W_TRIM_UNACKED];
+    struct rp_sqlite_chores *c = &w->chores;
+    uint64_t upto = 0; /* the last session of the slice; 0: there are fewer rows than it may have */
+    sqlite3_bind_int64(seek, 1, (sqlite3_int64) c->trim_session);
+    sqlite3_bind_int64(seek, 2, (sqlite3_int64) rows);
+    int rc = rp_sqlite_run_u64(seek, &upto);
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
+    sqlite3_bind_int64(stmt, 1, (sqlite3_int64) c->trim_session);
+    sqlite3_bind_int64(stmt, 2, upto > 0 ? (sqlite3_int64) upto : INT64_MAX);
+    sqlite3_bind_int64(stmt, 3, (sqlite3_int64) c->trim_seq);
+    c->trim_session_next = upto;
+    c->trim_phase_next = upto > 0 ? RP_SQLITE_TRIM_UNACKED : RP_SQLITE_TRIM_EVENTS;
+    return rp_sqlite_run(stmt);
 }
 
 static int finish_trim(struct rp_sqlite_writer *w) {
@@ -196,6 +220,18 @@ static int trim_events(struct rp_sqlite_writer *w, size_t rows) {
     return rc;
 }
 
+static int trim_slice(struct rp_sqlite_writer *w, size_t rows) {
+    switch (w->chores.trim_phase) {
+    case RP_SQLITE_TRIM_ROOMS:
+        return trim_rooms(w, rows);
+    case RP_SQLITE_TRIM_UNACKED:
+        return trim_unacked(w, rows);
+    case RP_SQLITE_TRIM_EVENTS:
+        return trim_events(w, rows);
+    }
+    return SQLITE_OK;
+}
+
 /* ---- in the writer's transactions ---- */
 
 int rp_sqlite_chores_slice(struct rp_sqlite *s, size_t records) {
@@ -206,7 +242,7 @@ int rp_sqlite_chores_slice(struct rp_sqlite *s, size_t records) {
         rc = index_slice(s, slice);
     }
     if (rc == SQLITE_OK && w->chores.trimming) {
-        rc = w->chores.trim_rooms_done ? trim_events(w, slice.rows) : trim_rooms(w, slice.rows);
+        rc = trim_slice(w, slice.rows);
     }
     return rc;
 }
@@ -214,7 +250,8 @@ int rp_sqlite_chores_slice(struct rp_sqlite *s, size_t records) {
 static void trim_committed(struct rp_sqlite *s) {
     struct rp_sqlite_writer *w = &s->writer;
     struct rp_sqlite_chores *c = &w->chores;
-    c->trim_rooms_done = c->trim_rooms_done_next;
+    c->trim_phase = c->trim_phase_next;
+    c->trim_session = c->trim_session_next;
     if (c->trim_done_next) {
         c->trimming = c->trim_done_next = false;
         rp_sqlite_count(&s->counters.segments_trimmed,
@@ -244,6 +281,7 @@ void rp_sqlite_chores_committed(struct rp_sqlite *s) {
 void rp_sqlite_chores_undone(struct rp_sqlite *s) {
     struct rp_sqlite_chores *c = &s->writer.chores;
     c->job_at_next = c->job_at;
-    c->trim_rooms_done_next = c->trim_rooms_done;
+    c->trim_phase_next = c->trim_phase;
+    c->trim_session_next = c->trim_session;
     c->trim_done_next = false;
 }

@@ -34,6 +34,20 @@ static const struct {
     const char *sql;
 } steps[] = {
     {2, "ALTER TABLE event ADD COLUMN attachments BLOB"},
+    {3, "ALTER TABLE event ADD COLUMN rooms TEXT;"
+        "ALTER TABLE event ADD COLUMN except_rooms TEXT;"
+        "ALTER TABLE event ADD COLUMN to_worker INTEGER;"
+        "ALTER TABLE event ADD COLUMN to_num INTEGER;"
+        "ALTER TABLE session ADD COLUMN app INTEGER;"
+        "ALTER TABLE session ADD COLUMN data TEXT;"
+        "ALTER TABLE member ADD COLUMN nsp TEXT;"
+        "UPDATE member SET nsp = coalesce((SELECT s.nsp FROM session s "
+        "WHERE s.session = member.session), '');"
+        "CREATE INDEX member_room ON member (nsp, room, session) WHERE to_seq IS NULL;"
+        "CREATE TABLE unacked (session INTEGER, seq INTEGER, origin INTEGER, num INTEGER, "
+        "PRIMARY KEY (session, seq)) WITHOUT ROWID;"
+        "CREATE TABLE namespace (nsp TEXT PRIMARY KEY, flags INTEGER NOT NULL, "
+        "seq INTEGER NOT NULL) WITHOUT ROWID"},
 };
 enum { STEPS_COUNT = sizeof steps / sizeof steps[0] };
 
@@ -376,7 +390,7 @@ static int begin_run(struct rp_sqlite *s, struct meta *m, const char *boot_id, b
     if (rc == SQLITE_OK && new_epoch) {
         make_epoch(m->epoch);
         rc = rp_sqlite_meta_set_text(db, "epoch", m->epoch);
-        rc = rc == SQLITE_OK ? rp_sqlite_exec(db, "DELETE FROM member; DELETE FROM session") : rc;
+        rc = rc == SQLITE_OK ? rp_sqlite_exec(db, RP_SQLITE_FORGET_SESSIONS) : rc;
     }
     rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "clean", 0) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "next_seq", m->next_seq) : rc;

@@ -3,10 +3,12 @@
  * to the b-tree rather than strewn over it), hand the rows to the writer, wait until it has them
  * all in the file, go on with the next. What is not indexed when the process ends is indexed after
  * the next start. */
+#include "broker/sqlite_names.h"
 #include "broker/sqlite_state.h"
 
 #include "common/alloc.h"
 #include "common/assert.h"
+#include "proto/attachments.h"
 
 #include <stdlib.h>
 
@@ -21,11 +23,12 @@ int rp_sqlite_indexer_init(struct rp_sqlite *s) {
              ? rp_sqlite_prepare(x->db, "SELECT seq FROM event WHERE seq > ?1 ORDER BY seq LIMIT 1",
                                  &x->find)
              : rc;
-    return rc == SQLITE_OK ? rp_sqlite_prepare(x->db,
-                                               "SELECT seq, kind, nsp, room FROM event WHERE seq > "
-                                               "?1 AND seq <= ?2 ORDER BY seq",
-                                               &x->scan)
-                           : rc;
+    return rc == SQLITE_OK
+               ? rp_sqlite_prepare(x->db,
+                                   "SELECT seq, kind, nsp, room, rooms FROM event WHERE seq > "
+                                   "?1 AND seq <= ?2 ORDER BY seq",
+                                   &x->scan)
+               : rc;
 }
 
 void rp_sqlite_indexer_done(struct rp_sqlite *s) {
@@ -88,20 +91,39 @@ static struct rp_sqlite_index_row *row_of(struct gathering *g, struct rp_bytes r
     return row;
 }
 
-static void gather(struct gathering *g, sqlite3_stmt *scan) {
+/* Once, however often an event names the room. */
+static void add_seq(struct gathering *g, struct rp_bytes room, struct rp_bytes nsp, uint64_t seq) {
+    struct rp_sqlite_index_row *row = row_of(g, room, nsp);
+    if (row->last_seq == seq) {
+        return;
+    }
+    enum rp_err err = rp_buf_put(&row->seqs, row->n > 0 ? RP_BYTES_LIT(",") : RP_BYTES_LIT("["));
+    err = err == RP_OK ? rp_buf_put_u64(&row->seqs, seq) : err;
+    RP_ASSERT(err == RP_OK); /* a segment has so many seqs and not one more */
+    row->n++;
+    row->last_seq = seq;
+}
+
+/* An event with several rooms is in the row of each. */
+static int gather(struct gathering *g, sqlite3_stmt *scan) {
     struct rp_sqlite_index_job *job = g->job;
     uint64_t seq = rp_sqlite_u64(scan, 0);
     job->first_seq = job->first_seq > 0 ? job->first_seq : seq;
     job->last_seq = seq;
     if (sqlite3_column_int(scan, 1) != RP_RECORD_EVENT) {
-        return;
+        return SQLITE_OK;
     }
-    struct rp_sqlite_index_row *row = row_of(g, rp_sqlite_text(scan, 3), rp_sqlite_text(scan, 2));
-    enum rp_err err = rp_buf_put(&row->seqs, row->n > 0 ? RP_BYTES_LIT(",") : RP_BYTES_LIT("["));
-    err = err == RP_OK ? rp_buf_put_u64(&row->seqs, seq) : err;
-    RP_ASSERT(err == RP_OK); /* a segment has so many seqs and not one more */
-    row->n++;
+    struct rp_bytes nsp = rp_sqlite_text(scan, 2), name;
+    add_seq(g, rp_sqlite_text(scan, 3), nsp, seq);
     job->events++;
+    struct rp_buf packed;
+    enum rp_err err = rp_sqlite_names(scan, 4, &packed);
+    struct rp_bytes rooms = rp_buf_bytes(&packed);
+    while (err == RP_OK && rp_attachments_next(&rooms, &name) == RP_OK) {
+        add_seq(g, name, nsp, seq);
+    }
+    rp_buf_done(&packed);
+    return err == RP_OK ? SQLITE_OK : SQLITE_CORRUPT;
 }
 
 static int compare_names(struct rp_bytes a, struct rp_bytes b) {
@@ -131,10 +153,12 @@ static int build(struct rp_sqlite *s, uint64_t segment, struct rp_sqlite_index_j
     sqlite3_stmt *scan = s->indexer.scan;
     sqlite3_bind_int64(scan, 1, (sqlite3_int64) (segment * s->segment_events));
     sqlite3_bind_int64(scan, 2, (sqlite3_int64) ((segment + 1) * s->segment_events));
-    while (sqlite3_step(scan) == SQLITE_ROW) {
-        gather(&g, scan);
+    int rc = SQLITE_OK;
+    while (rc == SQLITE_OK && sqlite3_step(scan) == SQLITE_ROW) {
+        rc = gather(&g, scan);
     }
-    int rc = sqlite3_reset(scan);
+    int end = sqlite3_reset(scan);
+    rc = rc == SQLITE_OK ? end : rc;
     rp_map_done(&g.by_room);
     if (rc != SQLITE_OK) {
         rp_sqlite_index_job_free(g.job);

@@ -3,15 +3,18 @@
  * The log is walked in the direction of the read. An indexed segment gives the seqs of each span's
  * room from room_index; what is not indexed yet is scanned. The rows are then fetched by seq until
  * a maximum is reached, and the walk ends at the next seq it finds after that, so that `more` is
- * exact. Segments without any of the rooms cost one search per span.
+ * exact. Segments without any of the rooms cost one search per span. An event with several rooms
+ * may lie in several spans, and is taken once.
  *
  * A room's trimmed_seq is where its history begins: what is older is hidden, whether its rows are
  * gone yet or not. */
+#include "broker/sqlite_names.h"
 #include "broker/sqlite_row.h"
 #include "broker/sqlite_state.h"
 
 #include "common/alloc.h"
 #include "common/assert.h"
+#include "proto/attachments.h"
 
 #include <stdlib.h>
 
@@ -29,9 +32,9 @@ enum {
     X(SEGMENT_DOWN, "SELECT segment + 1 FROM segment WHERE segment <= ?1 "                         \
                     "ORDER BY segment DESC LIMIT 1")                                               \
     X(ROOM_INDEX, "SELECT seqs FROM room_index WHERE segment = ?1 AND room = ?2 AND nsp = ?3")     \
-    X(SCAN_UP, "SELECT seq, kind, nsp, room FROM event WHERE seq > ?1 AND seq <= ?2 "              \
+    X(SCAN_UP, "SELECT seq, kind, nsp, room, rooms FROM event WHERE seq > ?1 AND seq <= ?2 "       \
                "ORDER BY seq")                                                                     \
-    X(SCAN_DOWN, "SELECT seq, kind, nsp, room FROM event WHERE seq > ?1 AND seq <= ?2 "            \
+    X(SCAN_DOWN, "SELECT seq, kind, nsp, room, rooms FROM event WHERE seq > ?1 AND seq <= ?2 "     \
                  "ORDER BY seq DESC")                                                              \
     X(EVENT, "SELECT " RP_SQLITE_ROW_COLUMNS " FROM event WHERE seq = ?1")
 
@@ -192,6 +195,9 @@ static enum rp_err read_segment(struct reading *g, uint64_t segment) {
     }
     for (size_t i = 0; i < g->seqs_count; i++) {
         size_t at = g->request->read.newest_first ? g->seqs_count - 1 - i : i;
+        if (at > 0 && g->seqs[at - 1] == g->seqs[at]) {
+            continue;
+        }
         enum rp_err err = take(g, g->seqs[at]);
         if (err != RP_OK) {
             return err;
@@ -237,12 +243,8 @@ static uint64_t room_hash(const struct reading *g, struct rp_bytes room, struct 
     return rp_hash_bytes(key, room) + 31 * rp_hash_bytes(key, nsp);
 }
 
-static bool in_a_span(struct reading *g, sqlite3_stmt *scan) {
-    if (sqlite3_column_int(scan, 1) != RP_RECORD_EVENT) {
-        return false;
-    }
-    uint64_t seq = rp_sqlite_u64(scan, 0);
-    struct rp_bytes nsp = rp_sqlite_text(scan, 2), room = rp_sqlite_text(scan, 3);
+static bool room_in_a_span(const struct reading *g, struct rp_bytes nsp, struct rp_bytes room,
+                           uint64_t seq) {
     if (g->spans_count == 1) { /* most reads */
         const struct span *only = &g->spans[0];
         return seq > only->after && seq <= only->upto && rp_bytes_eq(only->room, room) &&
@@ -257,6 +259,30 @@ static bool in_a_span(struct reading *g, sqlite3_stmt *scan) {
         }
     }
     return false;
+}
+
+/* One of a list of rooms. A list that is damaged counts as being in one, so that the row is read
+ * and found out. */
+static bool list_in_a_span(const struct reading *g, sqlite3_stmt *scan, int at, struct rp_bytes nsp,
+                           uint64_t seq) {
+    struct rp_buf packed;
+    bool in = rp_sqlite_names(scan, at, &packed) != RP_OK;
+    struct rp_bytes rooms = rp_buf_bytes(&packed), room;
+    while (!in && rp_attachments_next(&rooms, &room) == RP_OK) {
+        in = room_in_a_span(g, nsp, room, seq);
+    }
+    rp_buf_done(&packed);
+    return in;
+}
+
+static bool in_a_span(const struct reading *g, sqlite3_stmt *scan) {
+    if (sqlite3_column_int(scan, 1) != RP_RECORD_EVENT) {
+        return false;
+    }
+    uint64_t seq = rp_sqlite_u64(scan, 0);
+    struct rp_bytes nsp = rp_sqlite_text(scan, 2), room = rp_sqlite_text(scan, 3);
+    return room_in_a_span(g, nsp, room, seq) ||
+           (sqlite3_column_type(scan, 4) != SQLITE_NULL && list_in_a_span(g, scan, 4, nsp, seq));
 }
 
 static enum rp_err scan_rest(struct reading *g) {

@@ -1,13 +1,28 @@
 #include "broker/sqlite_row.h"
 
+#include "broker/sqlite_names.h"
+
 #include <endian.h>
 #include <zlib.h>
 
 enum { ROW_NUMBERS = 9, ROW_TEXTS = 7 };
 
+/* What version 3 added. Its first word is no length of attachments, so neither passes for the
+ * other. */
+static uLong checksum_3(uLong sum, const struct rp_record_fields *f) {
+    const uint64_t head[] = {htole64(UINT64_C(3) << 62), htole64(f->to), htole64(f->to_num),
+                             htole64(f->rooms.len), htole64(f->except.len)};
+    sum = crc32_z(sum, (const Bytef *) head, sizeof head);
+    if (f->rooms.len > 0) {
+        sum = crc32_z(sum, f->rooms.data, f->rooms.len);
+    }
+    return f->except.len > 0 ? crc32_z(sum, f->except.data, f->except.len) : sum;
+}
+
 /* CRC-32 over the numbers and the lengths, little-endian, and then the texts: no byte can move from
- * one column to another unseen. Attachments come last, with their length, and only where there are
- * any: the rows of schema version 1, which had none, keep their sums. */
+ * one column to another unseen. What later versions of the schema added comes last, with its
+ * lengths, and only where it is set, so that older rows keep their sums: attachments (2), further
+ * rooms and whom a record is for (3). Lists of names are summed as they are in a record. */
 static uint32_t checksum(uint64_t seq, const struct rp_record_fields *f) {
     const struct rp_bytes texts[ROW_TEXTS] = {f->nsp, f->room, f->name,    f->args,
                                               f->id,  f->sid,  f->pid_hash};
@@ -30,6 +45,9 @@ static uint32_t checksum(uint64_t seq, const struct rp_record_fields *f) {
         uint64_t len = htole64(f->attachments.len);
         sum = crc32_z(sum, (const Bytef *) &len, sizeof len);
         sum = crc32_z(sum, f->attachments.data, f->attachments.len);
+    }
+    if (f->rooms.len > 0 || f->except.len > 0 || f->to != 0 || f->to_num != 0) {
+        sum = checksum_3(sum, f);
     }
     return (uint32_t) sum;
 }
@@ -56,9 +74,14 @@ void rp_sqlite_row_bind(sqlite3_stmt *insert, const struct rp_record *r) {
     rp_sqlite_bind_blob(insert, 16, f->pid_hash);
     sqlite3_bind_int64(insert, 17, (int32_t) checksum(r->seq, f));
     rp_sqlite_bind_blob(insert, 18, f->attachments);
+    rp_sqlite_bind_names(insert, 19, f->rooms);
+    rp_sqlite_bind_names(insert, 20, f->except);
+    rp_sqlite_bind_u64(insert, 21, f->to);
+    rp_sqlite_bind_u64(insert, 22, f->to_num);
 }
 
-enum rp_err rp_sqlite_row_read(sqlite3_stmt *select, struct rp_record **ret_record) {
+static enum rp_err read_row(sqlite3_stmt *select, struct rp_bytes rooms, struct rp_bytes except,
+                            struct rp_record **ret_record) {
     uint64_t seq = rp_sqlite_u64(select, 0);
     struct rp_record_fields f = {
         .kind = (enum rp_record_kind) sqlite3_column_int(select, 1),
@@ -77,6 +100,10 @@ enum rp_err rp_sqlite_row_read(sqlite3_stmt *select, struct rp_record **ret_reco
         .flags = (uint32_t) rp_sqlite_u64(select, 14),
         .pid_hash = rp_sqlite_blob(select, 15),
         .attachments = rp_sqlite_blob(select, 17),
+        .rooms = rooms,
+        .except = except,
+        .to = rp_sqlite_u64(select, 20),
+        .to_num = rp_sqlite_u64(select, 21),
     };
     if ((int32_t) checksum(seq, &f) != sqlite3_column_int64(select, 16)) {
         return RP_E_CORRUPT;
@@ -85,4 +112,15 @@ enum rp_err rp_sqlite_row_read(sqlite3_stmt *select, struct rp_record **ret_reco
     r->seq = seq;
     *ret_record = r;
     return RP_OK;
+}
+
+enum rp_err rp_sqlite_row_read(sqlite3_stmt *select, struct rp_record **ret_record) {
+    struct rp_buf rooms = {0}, except = {0};
+    enum rp_err err = rp_sqlite_names(select, 18, &rooms);
+    err = err == RP_OK ? rp_sqlite_names(select, 19, &except) : err;
+    err = err == RP_OK ? read_row(select, rp_buf_bytes(&rooms), rp_buf_bytes(&except), ret_record)
+                       : err;
+    rp_buf_done(&rooms);
+    rp_buf_done(&except);
+    return err;
 }

@@ -6,9 +6,10 @@
 
 #define RP_SQLITE_ROW_COLUMNS                                                                      \
     "seq, kind, ts, nsp, room, name, args, id, sid, session, origin, num, conn, aux, flags, "      \
-    "pid_hash, sum, attachments"
+    "pid_hash, sum, attachments, rooms, except_rooms, to_worker, to_num"
 #define RP_SQLITE_ROW_PARAMETERS                                                                   \
-    "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18"
+    "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, "  \
+    "?21, ?22"
 
 /* Binds r, whose seq is set, to a statement with RP_SQLITE_ROW_PARAMETERS. r must stay until it has
  * run. */

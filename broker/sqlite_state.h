@@ -2,12 +2,13 @@
  * meet.
  *
  *   loop        engine_sqlite.c      append, poll, read, trim, … : queues only, never SQLite
- *   writer      sqlite_writer.c      the one thread that writes; sqlite_projection.c keeps session
- * and member within its transactions, sqlite_chores.c adds slices of index and trim work indexer
- * sqlite_index.c       reads a closed segment, sorts it by room, hands the rows to the writer
- *   checkpointer sqlite_checkpoint.c copies the WAL back into the file
- *   readers     sqlite_reader.c      take reads from a queue; sqlite_read.c finds the events of one
- *   (at open)   sqlite_file.c        is it ours, lock, schema, epoch, tail
+ *   writer      sqlite_writer.c      the one thread that writes; sqlite_projection.c keeps the
+ *                                    projections within its transactions, sqlite_chores.c adds
+ *                                    slices of index and trim work
+ *   indexer     sqlite_index.c       reads a closed segment, sorts it by room, hands the rows to
+ * the writer checkpointer sqlite_checkpoint.c copies the WAL back into the file readers
+ * sqlite_reader.c      take reads from a queue; sqlite_read.c finds the events of one (at open)
+ * sqlite_file.c        is it ours, lock, schema, epoch, tail
  *
  * Only the writer writes (the checkpointer copies), so nobody waits for SQLite's locks but for
  * those of a person's shell. Each struct below belongs to one thread; what is shared says by which
@@ -68,6 +69,28 @@ struct rp_sqlite_outbox {
 
 /* ---- the writer ---- */
 
+/* Whom a record selects: the members of its only room (?1 nsp, ?2 room), or, if it names several
+ * rooms, those gathered in a temporary table. Statements for both come in pairs. */
+#define RP_SQLITE_IN_ROOM                                                                          \
+    "SELECT session FROM member WHERE nsp = ?1 AND room = ?2 AND to_seq IS NULL"
+#define RP_SQLITE_IN_SELECTED "SELECT session FROM selected"
+#define RP_SQLITE_SELECTED_TABLE "CREATE TEMP TABLE selected (session INTEGER PRIMARY KEY)"
+
+/* ?3 is the record's seq */
+#define RP_SQLITE_OWE(who)                                                                         \
+    "INSERT INTO unacked (session, seq, origin, num) SELECT session, ?3, ?4, ?5 FROM (" who ")"
+#define RP_SQLITE_MOVE_IN(who)                                                                     \
+    "INSERT INTO member (session, room, from_seq, ts, nsp) SELECT s.session, ?4, ?3, ?5, ?1 "      \
+    "FROM (" who ") s WHERE NOT EXISTS "                                                           \
+    "(SELECT 1 FROM member m WHERE m.session = s.session AND m.room = ?4 AND m.to_seq IS NULL)"
+#define RP_SQLITE_MOVE_OUT(who)                                                                    \
+    "UPDATE member SET to_seq = ?3 "                                                               \
+    "WHERE nsp = ?1 AND room = ?4 AND to_seq IS NULL AND session IN (" who ")"
+
+/* A new epoch: sessions are forgotten and what belongs to them. Namespaces stay: they say how the
+ * service is built, not who is connected to it. */
+#define RP_SQLITE_FORGET_SESSIONS "DELETE FROM member; DELETE FROM unacked; DELETE FROM session"
+
 /* X(NAME, "SQL"): the writer's statements. */
 #define RP_SQLITE_WRITER_STMTS(X)                                                                  \
     X(BEGIN, "BEGIN IMMEDIATE")                                                                    \
@@ -77,20 +100,43 @@ struct rp_sqlite_outbox {
     X(INSERT_ID, "INSERT INTO event (" RP_SQLITE_ROW_COLUMNS ") VALUES (" RP_SQLITE_ROW_PARAMETERS \
                  ") ON CONFLICT (nsp, id) WHERE id IS NOT NULL DO NOTHING")                        \
     X(FIND_ID, "SELECT seq FROM event WHERE nsp = ?1 AND id = ?2")                                 \
-    X(OPEN, "INSERT INTO session (session, nsp, sid, pid_hash, conn, gateway, opened_ts) "         \
-            "VALUES (?1, ?2, ?3, ?4, ?1, ?5, ?6)")                                                 \
+    X(OPEN, "INSERT INTO session (session, nsp, sid, pid_hash, conn, gateway, opened_ts, app) "    \
+            "VALUES (?1, ?2, ?3, ?4, ?1, ?5, ?6, ?7)")                                             \
+    X(OPEN_ROOM, "INSERT OR IGNORE INTO member (session, room, from_seq, ts, nsp) "                \
+                 "VALUES (?1, ?2, ?1, ?3, ?4)")                                                    \
     X(RESUME, "UPDATE session SET conn = ?2, gateway = ?3, closed_ts = NULL WHERE session = ?1")   \
     X(CLOSE, "UPDATE session SET gateway = NULL, closed_ts = ?3 WHERE session = ?1 AND conn = ?2") \
+    X(END_UNACKED, "DELETE FROM unacked WHERE session = ?1")                                       \
     X(END_MEMBERS, "DELETE FROM member WHERE session = ?1")                                        \
     X(END, "DELETE FROM session WHERE session = ?1")                                               \
-    X(JOIN, "INSERT INTO member (session, room, from_seq, ts) SELECT ?1, ?2, ?3, ?4 "              \
-            "WHERE EXISTS (SELECT 1 FROM session WHERE session = ?1) AND NOT EXISTS "              \
+    X(JOIN, "INSERT INTO member (session, room, from_seq, ts, nsp) "                               \
+            "SELECT ?1, ?2, ?3, ?4, coalesce(nsp, '') FROM session WHERE session = ?1 "            \
+            "AND NOT EXISTS "                                                                      \
             "(SELECT 1 FROM member WHERE session = ?1 AND room = ?2 AND to_seq IS NULL)")          \
     X(LEAVE, "UPDATE member SET to_seq = ?3 "                                                      \
              "WHERE session = ?1 AND room = ?2 AND to_seq IS NULL")                                \
     X(FORGET, "DELETE FROM member WHERE session = ?1 AND to_seq <= ?2")                            \
     X(FLOOR, "UPDATE session SET floor_seq = max(coalesce(floor_seq, 0), ?2) WHERE session = ?1")  \
     X(GONE, "UPDATE session SET gateway = NULL, closed_ts = ?2 WHERE gateway = ?1")                \
+    X(SELECT_ADD, "INSERT OR IGNORE INTO selected (session) " RP_SQLITE_IN_ROOM)                   \
+    X(SELECT_DROP, "DELETE FROM selected WHERE session IN (" RP_SQLITE_IN_ROOM ")")                \
+    X(SELECT_DROP_OF_FEW,                                                                          \
+      "DELETE FROM selected WHERE EXISTS (SELECT 1 FROM member m WHERE m.nsp = ?1 "                \
+      "AND m.room = ?2 AND m.to_seq IS NULL AND m.session = selected.session)")                    \
+    X(SELECT_CLEAR, "DELETE FROM selected")                                                        \
+    X(OWE_ROOM, RP_SQLITE_OWE(RP_SQLITE_IN_ROOM))                                                  \
+    X(OWE_SELECTED, RP_SQLITE_OWE(RP_SQLITE_IN_SELECTED))                                          \
+    X(MOVE_IN_ROOM, RP_SQLITE_MOVE_IN(RP_SQLITE_IN_ROOM))                                          \
+    X(MOVE_IN_SELECTED, RP_SQLITE_MOVE_IN(RP_SQLITE_IN_SELECTED))                                  \
+    X(MOVE_OUT_ROOM, RP_SQLITE_MOVE_OUT(RP_SQLITE_IN_ROOM))                                        \
+    X(MOVE_OUT_SELECTED, RP_SQLITE_MOVE_OUT(RP_SQLITE_IN_SELECTED))                                \
+    X(KICK_UNACKED, "DELETE FROM unacked WHERE session IN (" RP_SQLITE_IN_SELECTED ")")            \
+    X(KICK_MEMBERS, "DELETE FROM member WHERE session IN (" RP_SQLITE_IN_SELECTED ")")             \
+    X(KICK, "DELETE FROM session WHERE session IN (" RP_SQLITE_IN_SELECTED ")")                    \
+    X(ACK, "DELETE FROM unacked WHERE session = ?1 AND seq = ?2")                                  \
+    X(DATA, "UPDATE session SET data = ?2 WHERE session = ?1")                                     \
+    X(SERVE, "INSERT OR REPLACE INTO namespace (nsp, flags, seq) VALUES (?1, ?2, ?3)")             \
+    X(RELEASE, "DELETE FROM namespace WHERE nsp = ?1")                                             \
     X(INDEX_ROW, "INSERT OR REPLACE INTO room_index (segment, room, nsp, n, seqs) "                \
                  "VALUES (?1, ?2, ?3, ?4, ?5)")                                                    \
     X(INDEX_SEGMENT, "INSERT OR REPLACE INTO segment (segment, first_seq, last_seq, events) "      \
@@ -105,6 +151,9 @@ struct rp_sqlite_outbox {
                  "trimmed_seq = max(trimmed_seq, excluded.trimmed_seq)")                           \
     X(TRIM_KEY, "SELECT segment, room, nsp FROM room_index ORDER BY segment, room, nsp LIMIT 1")   \
     X(TRIM_INDEX, "DELETE FROM room_index WHERE segment = ?1 AND room = ?2 AND nsp = ?3")          \
+    X(TRIM_UNACKED_SEEK, "SELECT session FROM unacked WHERE session > ?1 "                         \
+                         "ORDER BY session, seq LIMIT 1 OFFSET ?2")                                \
+    X(TRIM_UNACKED, "DELETE FROM unacked WHERE session > ?1 AND session <= ?2 AND seq <= ?3")      \
     X(TRIM_SEEK, "SELECT seq FROM event ORDER BY seq LIMIT 1 OFFSET ?1")                           \
     X(TRIM_EVENTS, "DELETE FROM event WHERE seq <= ?1")                                            \
     X(TRIM_SEGMENTS, "DELETE FROM segment WHERE segment <= ?1")
@@ -121,7 +170,7 @@ enum rp_sqlite_writer_stmt {
 struct rp_sqlite_index_row {
     struct rp_map_node node; /* the indexer's */
     struct rp_bytes room, nsp;
-    uint64_t n;
+    uint64_t n, last_seq;
     struct rp_buf seqs; /* JSON */
     uint8_t names[];
 };
@@ -132,15 +181,23 @@ struct rp_sqlite_index_job {
     size_t rows_count;
 };
 
+/* What a trim removes, in this order. */
+enum rp_sqlite_trim_phase {
+    RP_SQLITE_TRIM_ROOMS,   /* index rows; all rooms know what they lose */
+    RP_SQLITE_TRIM_UNACKED, /* what sessions owe for the events */
+    RP_SQLITE_TRIM_EVENTS,
+};
+
 /* Work that is done in slices at the end of transactions. `_next` values hold once the transaction
  * is committed. */
 struct rp_sqlite_chores {
     struct rp_sqlite_index_job *job;
     size_t job_at, job_at_next; /* rows written; rows_count + 1: the segment itself, too */
     bool trimming, trim_done_next;
-    bool trim_rooms_done, trim_rooms_done_next; /* all rooms know what they lost; events go next */
-    uint64_t trim_segment, trim_seq;            /* the last to go */
-    uint64_t retry_at_ms;                       /* after a failure; 0: none */
+    enum rp_sqlite_trim_phase trim_phase, trim_phase_next;
+    uint64_t trim_session, trim_session_next; /* of UNACKED: those up to it are done */
+    uint64_t trim_segment, trim_seq;          /* the last to go */
+    uint64_t retry_at_ms;                     /* after a failure; 0: none */
 };
 
 struct rp_sqlite_writer {
@@ -271,7 +328,7 @@ int rp_sqlite_writer_meta(struct rp_sqlite_writer *w, const char *key, uint64_t 
 
 /* ---- sqlite_projection.c ---- */
 
-/* What a committed r means for session and member. */
+/* What a committed r means for session, member, unacked and namespace. */
 int rp_sqlite_project(struct rp_sqlite_writer *w, const struct rp_record *r);
 
 /* ---- sqlite_chores.c ---- */

@@ -40,7 +40,8 @@ int rp_sqlite_writer_init(struct rp_sqlite *s) {
     };
     struct rp_sqlite_writer *w = &s->writer;
     sqlite3_wal_hook(w->db, on_commit, w);
-    return rp_sqlite_prepare_all(w->db, sqls, RP_SQLITE_W_COUNT, w->stmts);
+    int rc = rp_sqlite_exec(w->db, RP_SQLITE_SELECTED_TABLE);
+    return rc != SQLITE_OK ? rc : rp_sqlite_prepare_all(w->db, sqls, RP_SQLITE_W_COUNT, w->stmts);
 }
 
 int rp_sqlite_writer_meta(struct rp_sqlite_writer *w, const char *key, uint64_t value) {
@@ -98,17 +99,21 @@ static int write_record(struct rp_sqlite_writer *w, struct rp_record *r) {
 /* How far a transaction came; what was written before COMMIT is certainly gone after a rollback. */
 enum stage { STAGE_RECORDS, STAGE_CHORES, STAGE_COMMIT, STAGE_DONE };
 
-static int transaction(struct rp_sqlite *s, const struct rp_sqlite_pending *items, size_t n,
+/* Writes the first *n items; *n becomes smaller if that gets too much. */
+static int transaction(struct rp_sqlite *s, const struct rp_sqlite_pending *items, size_t *n,
                        bool chores, enum stage *ret_stage) {
     struct rp_sqlite_writer *w = &s->writer;
+    unsigned changed = (unsigned) sqlite3_total_changes(w->db);
     *ret_stage = STAGE_RECORDS;
     int rc = rp_sqlite_run(w->stmts[RP_SQLITE_W_BEGIN]);
-    for (size_t i = 0; i < n && rc == SQLITE_OK; i++) {
+    for (size_t i = 0; i < *n && rc == SQLITE_OK; i++) {
         rc = write_record(w, items[i].record);
+        bool much = (unsigned) sqlite3_total_changes(w->db) - changed > RP_ENGINE_TRANSACTION_ROWS;
+        *n = rc == SQLITE_OK && items[i].last && much ? i + 1 : *n;
     }
     if (rc == SQLITE_OK && chores) {
         *ret_stage = STAGE_CHORES;
-        rc = rp_sqlite_chores_slice(s, n);
+        rc = rp_sqlite_chores_slice(s, *n);
     }
     if (rc == SQLITE_OK) {
         *ret_stage = STAGE_COMMIT;
@@ -180,21 +185,22 @@ static void drop(const struct rp_sqlite_pending *items, size_t n) {
     }
 }
 
-/* One transaction with its outcomes; with n == 0 for chores alone. */
-static void write_group(struct rp_sqlite *s, const struct rp_sqlite_pending *items, size_t n) {
+/* One transaction with its outcomes; with n == 0 for chores alone. How many of the items it took.
+ */
+static size_t write_group(struct rp_sqlite *s, const struct rp_sqlite_pending *items, size_t n) {
     struct rp_sqlite_writer *w = &s->writer;
     uint64_t first_seq = w->next_seq;
     bool chores = rp_sqlite_chores_pending(w) && w->chores.retry_at_ms == 0;
     enum stage stage;
     rp_sqlite_checkpointer_enter(s);
-    int rc = transaction(s, items, n, chores, &stage);
+    int rc = transaction(s, items, &n, chores, &stage);
     bool sound = rc == SQLITE_OK || roll_back(s, items, n);
     if (rc != SQLITE_OK && chores) {
         w->chores.retry_at_ms = now_ms() + CHORES_RETRY_MS;
         bool certain = stage == STAGE_CHORES || was_kept_out(rc);
         if (sound && n > 0 && certain) { /* the records alone may fit */
             w->next_seq = first_seq;
-            rc = transaction(s, items, n, false, &stage);
+            rc = transaction(s, items, &n, false, &stage);
             sound = rc == SQLITE_OK || roll_back(s, items, n);
         }
     }
@@ -207,6 +213,7 @@ static void write_group(struct rp_sqlite *s, const struct rp_sqlite_pending *ite
     } else if (n > 0) {
         refuse(s, items, n, rc);
     }
+    return n;
 }
 
 /* ---- batches ---- */
@@ -231,8 +238,7 @@ static void write_batch(struct rp_sqlite *s) {
     size_t at = 0;
     while (at < w->items_count && !w->failed) {
         size_t n = group_size(w->items + at, w->items_count - at);
-        write_group(s, w->items + at, n);
-        at += n;
+        at += write_group(s, w->items + at, n);
     }
     /* after FATAL what is left is undecided; the loop gets no outcome for it */
     drop(w->items + at, w->items_count - at);
@@ -245,8 +251,8 @@ static int write_epoch(struct rp_sqlite *s, const struct rp_sqlite_epoch_order *
                        uint64_t next_seq) {
     struct rp_sqlite_writer *w = &s->writer;
     /* on the disk whatever the mode: no event of the new epoch may survive under the old one */
-    int rc = rp_sqlite_exec(w->db, "PRAGMA synchronous = FULL; BEGIN IMMEDIATE;"
-                                   "DELETE FROM member; DELETE FROM session");
+    int rc = rp_sqlite_exec(
+        w->db, "PRAGMA synchronous = FULL; BEGIN IMMEDIATE;" RP_SQLITE_FORGET_SESSIONS);
     rc = rc == SQLITE_OK ? rp_sqlite_meta_set_text(w->db, "epoch", order->epoch) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_writer_meta(w, "next_seq", next_seq) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_exec(w->db, "COMMIT") : rc;

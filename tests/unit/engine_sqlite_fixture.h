@@ -198,7 +198,7 @@ static inline void fixture_wait_indexed(struct fixture *f, uint64_t segments) {
 /* Runs SQL on the file as a person would, with a connection of its own; the first column of the
  * first row, or "". */
 static inline const char *fixture_sql(struct fixture *f, const char *sql) {
-    static char answer[4096];
+    static char answer[16384];
     sqlite3 *db;
     sqlite3_stmt *stmt;
     const char *rest = sql;
@@ -229,6 +229,8 @@ struct loaded {
     struct rp_engine_member members[4096];
     char rooms[4096][32];
     size_t members_count;
+    struct rp_engine_unacked unacked[64];
+    size_t unacked_count;
     struct rp_record **records;
     size_t records_count, records_capacity;
 };
@@ -252,6 +254,12 @@ static inline void loaded_member(void *ctx, const struct rp_engine_member *membe
     l->members[i].room.data = (const uint8_t *) l->rooms[i];
 }
 
+static inline void loaded_unacked(void *ctx, const struct rp_engine_unacked *unacked) {
+    struct loaded *l = ctx;
+    assert_true(l->unacked_count < 64);
+    l->unacked[l->unacked_count++] = *unacked;
+}
+
 static inline void loaded_record(void *ctx, struct rp_record *record) {
     struct loaded *l = ctx;
     l->records =
@@ -261,8 +269,11 @@ static inline void loaded_record(void *ctx, struct rp_record *record) {
 
 static inline struct loaded *fixture_load(struct fixture *f, uint64_t after) {
     struct loaded *l = RP_NEW(struct loaded);
-    struct rp_engine_loader loader = {
-        .ctx = l, .session = loaded_session, .member = loaded_member, .record = loaded_record};
+    struct rp_engine_loader loader = {.ctx = l,
+                                      .session = loaded_session,
+                                      .member = loaded_member,
+                                      .unacked = loaded_unacked,
+                                      .record = loaded_record};
     assert_int_equal(f->e->ops->load(f->e, after, &loader), RP_OK);
     return l;
 }

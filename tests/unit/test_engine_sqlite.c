@@ -570,7 +570,7 @@ static void test_views_answer_while_the_log_is_open(void **state) {
          "'-') "
          "FROM sessions",
          "sid-1 connected fedcba9876543210 2023-11-14T22:13:20.123Z -"},
-        {"PRAGMA user_version", "2"},
+        {"PRAGMA user_version", "3"},
         {"PRAGMA integrity_check", "ok"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

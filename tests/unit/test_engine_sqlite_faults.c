@@ -111,9 +111,9 @@ static void test_newer_version_is_refused(void **state) {
     fixture_init(&f);
     fixture_open(&f);
     fixture_close(&f);
+    fixture_sql(&f, "PRAGMA user_version = 4");
+    assert_refused(&f, RP_E_VERSION, "schema version 4");
     fixture_sql(&f, "PRAGMA user_version = 3");
-    assert_refused(&f, RP_E_VERSION, "schema version 3");
-    fixture_sql(&f, "PRAGMA user_version = 2");
     fixture_open(&f);
     fixture_done(&f);
 }
