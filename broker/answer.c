@@ -62,7 +62,11 @@ static void put_event(struct rp_buf *out, const struct rp_record *r) {
     put(out, ",\"args\":");
     RP_ASSERT(rp_buf_put(out, r->f.args) == RP_OK);
     put(out, ",\"sender\":");
-    put_string(out, r->f.sid);
+    if (r->f.sid.len > 0) {
+        put_string(out, r->f.sid);
+    } else {
+        put(out, "null"); /* nobody's doing but the application's */
+    }
     put(out, ",\"id\":");
     if (r->f.id.len > 0) {
         put_string(out, r->f.id);
@@ -89,7 +93,10 @@ static void put_result(struct rp_peer *peer, uint64_t num, struct rp_bytes json)
     rp_link_put(&peer->link, &op);
 }
 
-/* ---- history ---- */
+/* ---- history ----
+ *
+ * What was said to a room, whoever asks: every event that names it, be it one of several, also
+ * those that left somebody out or want an ack. */
 
 static void answer_history(struct rp_core *core, struct rp_peer *peer,
                            const struct rp_op_history *op, struct rp_record *const *records,
@@ -97,11 +104,14 @@ static void answer_history(struct rp_core *core, struct rp_peer *peer,
     struct rp_buf *out = &core->scratch;
     rp_buf_clear(out);
     put(out, "{\"ok\":true,\"events\":[");
+    const char *before = "";
     for (size_t i = 0; i < count; i++) {
-        if (i > 0) {
-            put(out, ",");
+        const struct rp_record *r = records[descending ? count - 1 - i : i];
+        if (!(r->f.flags & RP_RECORD_PRIVATE)) {
+            put(out, before);
+            put_event(out, r);
+            before = ",";
         }
-        put_event(out, records[descending ? count - 1 - i : i]);
     }
     put(out, truncated ? "],\"truncated\":true" : "],\"truncated\":false");
     if (truncated) {

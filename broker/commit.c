@@ -33,9 +33,12 @@ void rp_core_detach(struct rp_core *core, struct rp_session *session) {
     session->peer = NULL;
 }
 
-static void close_session(struct rp_core *core, struct rp_session *session, uint64_t ts_ms) {
+static void close_session(struct rp_core *core, struct rp_session *session, uint64_t ts_ms,
+                          struct rp_bytes reason) {
     if (session->peer != NULL) {
         rp_core_detach(core, session);
+        rp_core_socket_ends(core, session, false, reason);
+        rp_session_drop_handshake(session); /* the next connection has its own */
     }
     session->closed_ts_ms = ts_ms > 0 ? ts_ms : 1;
     if (!rp_list_is_linked(&session->closed_node)) {
@@ -54,10 +57,51 @@ void rp_core_evict(struct rp_core *core, const struct rp_session *session, const
 
 /* ---- state ---- */
 
+/* False: it was in it. */
+static bool join_room(struct rp_core *core, struct rp_session *session, struct rp_bytes name,
+                      const struct rp_record *r) {
+    struct rp_room *room = rp_rooms_get(&core->rooms, rp_session_nsp(session), name);
+    if (rp_session_membership(session, room) != NULL) {
+        return false;
+    }
+    rp_session_join(&core->sessions, session, room, r->seq, r->f.ts_ms);
+    if (session->peer != NULL) {
+        rp_room_interest_add(room, session->peer);
+    }
+    rp_core_socket_member(core, session, r->seq, true, name);
+    return true;
+}
+
+/* What a worker has decided about a CONNECT becomes the session's: its handshake, and its worker.
+ */
+static struct rp_serving *take_admission(struct rp_core *core, struct rp_session *session,
+                                         const struct rp_record *r) {
+    struct rp_task *task = rp_core_task(core, r->f.origin, r->f.num);
+    struct rp_serving *serving = NULL;
+    if (task != NULL && task->state == RP_TASK_ADMITTED) {
+        struct rp_bytes in = task->op;
+        struct rp_op op;
+        enum rp_err err = rp_op_next(core->own_reader, &in, &op);
+        RP_ASSERT(err == RP_OK && op.kind == RP_OP_CONNECT);
+        rp_session_set_handshake(session, op.connect.handshake);
+        serving = task->serving;
+        rp_core_task_free(core, task);
+    }
+    return serving;
+}
+
 static void apply_open(struct rp_core *core, const struct rp_record *r) {
     struct rp_session *session =
         rp_sessions_add(&core->sessions, r->seq, r->f.nsp, r->f.sid, r->f.pid_hash);
     rp_core_attach(session, rp_core_peer_of(core, r->f.origin));
+    if (r->f.flags & RP_RECORD_APP) {
+        rp_session_make_app(session);
+        join_room(core, session, rp_bytes(NULL, 0), r);
+        join_room(core, session, r->f.sid, r);
+        rp_rooms_get(&core->rooms, r->f.nsp, r->f.sid)->is_own = true;
+        struct rp_serving *serving = take_admission(core, session, r);
+        rp_core_socket_begins(core, session, serving, RP_OP_SOCKET_NEW);
+    }
 }
 
 static void apply_resume(struct rp_core *core, struct rp_session *session,
@@ -70,16 +114,9 @@ static void apply_resume(struct rp_core *core, struct rp_session *session,
     session->conn = r->seq;
     session->takeovers--;
     rp_core_attach(session, rp_core_peer_of(core, r->f.origin));
-}
-
-static void apply_join(struct rp_core *core, struct rp_session *session,
-                       const struct rp_record *r) {
-    struct rp_room *room = rp_rooms_get(&core->rooms, r->f.nsp, r->f.room);
-    if (rp_session_membership(session, room) == NULL) {
-        rp_session_join(&core->sessions, session, room, r->seq, r->f.ts_ms);
-        if (session->peer != NULL) {
-            rp_room_interest_add(room, session->peer);
-        }
+    if (session->app != NULL) {
+        struct rp_serving *serving = take_admission(core, session, r);
+        rp_core_socket_begins(core, session, serving, RP_OP_SOCKET_RECOVERED);
     }
 }
 
@@ -97,18 +134,29 @@ void rp_core_linger_end(struct rp_core *core, struct rp_peer *peer) {
     peer->lingering_count = 0;
 }
 
+/* False: it was not in it. */
+static bool leave_room(struct rp_core *core, struct rp_session *session, struct rp_bytes name,
+                       const struct rp_record *r) {
+    struct rp_room *room = rp_rooms_find(&core->rooms, rp_session_nsp(session), name);
+    struct rp_interval *interval = room ? rp_session_membership(session, room) : NULL;
+    if (interval == NULL) {
+        return false;
+    }
+    rp_session_leave(session, interval, r->seq);
+    struct rp_peer *peer = session->peer;
+    if (peer != NULL && peer->state != RP_PEER_DOWN && !peer->live) {
+        rp_core_linger(peer, room);
+    } else if (peer != NULL) {
+        rp_room_interest_remove(room, peer);
+    }
+    rp_core_socket_member(core, session, r->seq, false, name);
+    return true;
+}
+
 static void apply_leave(struct rp_core *core, struct rp_session *session,
                         const struct rp_record *r) {
-    struct rp_room *room = rp_rooms_find(&core->rooms, r->f.nsp, r->f.room);
-    struct rp_interval *interval = room ? rp_session_membership(session, room) : NULL;
-    if (interval != NULL) {
-        rp_session_leave(session, interval, r->seq);
-        struct rp_peer *peer = session->peer;
-        if (peer != NULL && peer->state != RP_PEER_DOWN && !peer->live) {
-            rp_core_linger(peer, room);
-        } else if (peer != NULL) {
-            rp_room_interest_remove(room, peer);
-        }
+    if (r->f.room.len > 0) {
+        leave_room(core, session, r->f.room, r);
     }
     if (r->f.aux > 0) {
         rp_session_forget(&core->sessions, session, r->f.aux);
@@ -124,31 +172,133 @@ static void apply_gone(struct rp_core *core, const struct rp_record *r) {
     RP_LIST_FOR(&peer->sessions, it, tmp) {
         struct rp_session *session = RP_CONTAINER_OF(it, struct rp_session, peer_node);
         rp_core_evict(core, session, "the gateway was silent too long");
-        close_session(core, session, r->f.ts_ms);
+        close_session(core, session, r->f.ts_ms, RP_BYTES_LIT(RP_REASON_TRANSPORT_CLOSE));
     }
     peer->going = false;
     core->stats.gateways_gone++;
 }
 
-static void apply_end(struct rp_core *core, struct rp_session *session) {
+static void apply_end(struct rp_core *core, struct rp_session *session, struct rp_bytes reason) {
     if (session->peer != NULL) {
         rp_core_detach(core, session);
     }
+    rp_core_socket_ends(core, session, true, reason);
     rp_sessions_remove(&core->sessions, session);
 }
 
-static void apply(struct rp_core *core, const struct rp_record *r) {
-    if (r->f.kind == RP_RECORD_OPEN) {
-        apply_open(core, r);
+/* ---- what workers do to the sockets of a selector ---- */
+
+/* A worker may move a session in and out of rooms for as long as it lives: what it left long ago is
+ * forgotten as it is when its client leaves, but by a record of its own. */
+static void forget_old_rooms(struct rp_core *core, struct rp_session *session) {
+    uint64_t before = rp_session_forget_before(session, core->config.intervals_max);
+    if (before == 0 || session->leaving > 0 || session->ending) {
         return;
     }
-    if (r->f.kind == RP_RECORD_GONE) {
-        apply_gone(core, r);
+    struct rp_record_fields leave = {.kind = RP_RECORD_LEAVE,
+                                     .session = session->id,
+                                     .conn = session->conn,
+                                     .aux = before,
+                                     .nsp = rp_session_nsp(session)};
+    session->leaving++;
+    rp_core_append(core, &leave);
+}
+
+static bool is_live(const struct rp_peer *peer);
+static void put_member(struct rp_peer *peer, uint64_t seq, uint64_t conn, bool joined,
+                       struct rp_bytes room);
+
+/* The gateways of those that were moved are told here, if they are live: only now it is known who
+ * they are without looking at all sockets. */
+static void tell_moved(const struct rp_session *session, const struct rp_record *r, bool leaves) {
+    if (is_live(session->peer)) {
+        put_member(session->peer, r->seq, session->conn, !leaves, r->f.name);
+    }
+}
+
+static void apply_move(struct rp_core *core, const struct rp_record *r) {
+    struct rp_selector selector = rp_selector_of(r);
+    bool leaves = (r->f.flags & RP_RECORD_LEAVE_ROOM) != 0;
+    size_t count;
+    struct rp_session **sessions = rp_selector_sessions(&core->rooms, &selector, &count);
+    for (size_t i = 0; i < count; i++) {
+        bool moved = false;
+        if (leaves) {
+            moved = leave_room(core, sessions[i], r->f.name, r);
+            forget_old_rooms(core, sessions[i]);
+        } else {
+            moved = join_room(core, sessions[i], r->f.name, r);
+        }
+        if (moved) {
+            tell_moved(sessions[i], r, leaves);
+        }
+    }
+    free(sessions);
+}
+
+/* Tells the gateway. A link that is behind is told in front of what it has yet to come to, for with
+ * the session goes what would be needed to tell it of that: the client gets no event from after its
+ * end, but may miss some from just before. */
+static void kick(const struct rp_session *session, bool transport) {
+    if (session->peer != NULL && session->peer->state != RP_PEER_DOWN) {
+        struct rp_op op = {.kind = RP_OP_KICKED,
+                           .kicked = {.conn = session->conn, .transport = transport}};
+        rp_link_put(&session->peer->link, &op);
+    }
+}
+
+static void apply_kick(struct rp_core *core, const struct rp_record *r) {
+    struct rp_selector selector = rp_selector_of(r);
+    size_t count;
+    struct rp_session **sessions = rp_selector_sessions(&core->rooms, &selector, &count);
+    for (size_t i = 0; i < count; i++) {
+        kick(sessions[i], (r->f.flags & RP_RECORD_TRANSPORT) != 0);
+        apply_end(core, sessions[i], r->f.name);
+    }
+    free(sessions);
+}
+
+/* Who owes too many is not waited for any more by the oldest: the log forgets it by an ack of
+ * nobody's.
+ */
+static void owe(struct rp_core *core, struct rp_session *session, const struct rp_owed *owed) {
+    uint64_t oldest = session->app->owed_count > 0 ? session->app->owed[0].seq : 0;
+    if (!rp_session_owe(session, owed)) {
+        struct rp_record_fields ack = {
+            .kind = RP_RECORD_ACK, .session = session->id, .aux = oldest};
+        core->stats.acks_forgotten++;
+        rp_core_append(core, &ack);
+    }
+}
+
+/* Who is selected now owes an ack; those who are connected are expected to give one. */
+static void apply_event(struct rp_core *core, struct rp_record *r) {
+    if (!(r->f.flags & RP_RECORD_WANTS_ACK)) {
         return;
     }
+    struct rp_selector selector = rp_selector_of(r);
+    struct rp_owed owed = {.seq = r->seq, .origin = r->f.origin, .num = r->f.num};
+    size_t count;
+    struct rp_session **sessions = rp_selector_sessions(&core->rooms, &selector, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (sessions[i]->app != NULL) {
+            owe(core, sessions[i], &owed);
+            r->expected += sessions[i]->peer != NULL;
+        }
+    }
+    free(sessions);
+}
+
+/* Why a connection ended; a gateway, or one that lists it no more, may not have said. */
+static struct rp_bytes reason_of(const struct rp_record *r) {
+    return r->f.name.len > 0 ? r->f.name : RP_BYTES_LIT(RP_REASON_TRANSPORT_CLOSE);
+}
+
+/* Records about one session that is there already. */
+static void apply_to_session(struct rp_core *core, const struct rp_record *r) {
     struct rp_session *session = rp_sessions_find(&core->sessions, r->f.session);
-    if (session == NULL || r->f.kind == RP_RECORD_EVENT) {
-        return; /* the session ended while this was under way */
+    if (session == NULL) {
+        return; /* it ended while this was under way */
     }
     switch (r->f.kind) {
     case RP_RECORD_RESUME:
@@ -156,21 +306,54 @@ static void apply(struct rp_core *core, const struct rp_record *r) {
         break;
     case RP_RECORD_CLOSE:
         if (session->conn == r->f.conn) {
-            close_session(core, session, r->f.ts_ms);
+            close_session(core, session, r->f.ts_ms, reason_of(r));
         }
         break;
     case RP_RECORD_END:
-        apply_end(core, session);
+        apply_end(core, session, reason_of(r));
         break;
     case RP_RECORD_JOIN:
         session->joining--;
-        apply_join(core, session, r);
+        join_room(core, session, r->f.room, r);
         break;
     case RP_RECORD_LEAVE:
         session->leaving--;
         apply_leave(core, session, r);
         break;
+    case RP_RECORD_ACK:
+        rp_session_pay(session, r->f.aux);
+        break;
+    case RP_RECORD_DATA:
+        rp_session_set_data(session, r->f.args);
+        rp_core_socket_data(core, session, r->f.origin);
+        break;
     default:
+        break;
+    }
+}
+
+static void apply(struct rp_core *core, struct rp_record *r) {
+    switch (r->f.kind) {
+    case RP_RECORD_EVENT:
+        apply_event(core, r);
+        break;
+    case RP_RECORD_OPEN:
+        apply_open(core, r);
+        break;
+    case RP_RECORD_GONE:
+        apply_gone(core, r);
+        break;
+    case RP_RECORD_MOVE:
+        apply_move(core, r);
+        break;
+    case RP_RECORD_KICK:
+        apply_kick(core, r);
+        break;
+    case RP_RECORD_SERVE:
+        rp_core_apply_serve(core, r);
+        break;
+    default:
+        apply_to_session(core, r);
         break;
     }
 }
@@ -203,10 +386,15 @@ static struct rp_op deliver_op(const struct rp_core *core, const struct rp_recor
                                       .except = except,
                                       .name = r->f.name,
                                       .args = r->f.args,
-                                      .attachments = r->f.attachments}};
+                                      .attachments = r->f.attachments,
+                                      .wants_ack = (r->f.flags & RP_RECORD_WANTS_ACK) != 0,
+                                      .rooms = r->f.rooms,
+                                      .excepts = r->f.except}};
 }
 
-static bool has_interest(const struct rp_room *room, const struct rp_peer *peer) {
+static bool has_interest(const struct rp_core *core, const struct rp_peer *peer,
+                         struct rp_bytes nsp, struct rp_bytes name) {
+    const struct rp_room *room = rp_rooms_find(&core->rooms, nsp, name);
     for (size_t i = 0; room != NULL && i < room->interest_count; i++) {
         if (room->interest[i].peer == peer) {
             return true;
@@ -215,14 +403,31 @@ static bool has_interest(const struct rp_room *room, const struct rp_peer *peer)
     return false;
 }
 
+static bool is_concerned(const struct rp_core *core, const struct rp_peer *peer,
+                         const struct rp_record *r) {
+    bool found = has_interest(core, peer, r->f.nsp, r->f.room);
+    struct rp_bytes rooms = r->f.rooms, name;
+    while (!found && rp_names_next(&rooms, &name)) {
+        found = has_interest(core, peer, r->f.nsp, name);
+    }
+    return found;
+}
+
+/* The answer to whoever asked for the event: with acks, how many are expected. */
+static void put_event_done(struct rp_peer *peer, const struct rp_record *r) {
+    struct rp_op op = {.kind = RP_OP_DONE,
+                       .done = {.num = r->f.num, .seq = r->seq, .replayed = r->expected}};
+    rp_link_put(&peer->link, &op);
+}
+
 static void emit_event(struct rp_core *core, struct rp_peer *peer, const struct rp_record *r) {
-    if (has_interest(rp_rooms_find(&core->rooms, r->f.nsp, r->f.room), peer)) {
+    if (is_concerned(core, peer, r)) {
         struct rp_op op = deliver_op(core, r);
         rp_link_put(&peer->link, &op);
         core->stats.delivers++;
     }
     if (r->f.origin == peer->incarnation && r->f.num > 0) {
-        rp_core_put_done(peer, r->f.num, r->seq, false);
+        put_event_done(peer, r);
     }
 }
 
@@ -237,6 +442,14 @@ void rp_core_put_rooms(struct rp_peer *peer, const struct rp_session *session, u
             put_member(peer, i->from_seq, session->conn, true, i->room->name);
         }
     }
+}
+
+/* How app workers serve the session's namespace, for its gateway. */
+static uint64_t app_flags(const struct rp_core *core, const struct rp_session *session) {
+    const struct rp_policy *policy =
+        session->app != NULL ? rp_policy_of(&core->policies, rp_session_nsp(session)) : NULL;
+    uint64_t flags = session->app != NULL ? RP_OP_APP : 0;
+    return policy != NULL && policy->flags & RP_RECORD_ROOMS_ON ? flags | RP_OP_ROOMS_ON : flags;
 }
 
 /* OPEN and RESUME: the answer to CONNECT, the rooms as of the record, and a cursor if there may be
@@ -254,14 +467,20 @@ static void emit_connected(struct rp_core *core, struct rp_peer *peer, const str
                                      .conn = session->conn,
                                      .sid = rp_session_sid(session),
                                      .recovered = resumed,
-                                     .pos = resumed ? r->f.aux : r->seq}};
+                                     .pos = resumed ? r->f.aux : r->seq,
+                                     .app = app_flags(core, session)}};
     rp_link_put(&peer->link, &op);
-    if (!resumed) {
-        return;
+    if (resumed || session->app != NULL) {
+        rp_core_put_rooms(peer, session, r->seq);
     }
-    rp_core_put_rooms(peer, session, r->seq);
-    rp_core_cursor_drop(core, session);
-    rp_core_cursor_start(core, session, r->f.aux);
+    if (resumed) {
+        rp_core_cursor_drop(core, session);
+        rp_core_cursor_start_owing(core, session, r->f.aux);
+    }
+    bool is_app = rp_policy_of(&core->policies, rp_session_nsp(session)) != NULL;
+    if (is_app != (session->app != NULL)) {
+        rp_core_evict(core, session, "the namespace is served in another way from now on");
+    }
 }
 
 static const struct rp_resent_join *resent_join(const struct rp_peer *peer, uint64_t num) {
@@ -310,11 +529,71 @@ static void emit_leave(struct rp_core *core, struct rp_peer *peer, const struct 
     rp_core_put_done(peer, r->f.num, r->seq, false);
 }
 
+/* A client's ack, for the worker that asked for it. */
+static void emit_ack(struct rp_peer *peer, const struct rp_record *r) {
+    if (r->f.to == peer->incarnation) {
+        struct rp_op op = {.kind = RP_OP_GOT_ACK,
+                           .got_ack = {.seq = r->seq,
+                                       .num = r->f.to_num,
+                                       .session = r->f.session,
+                                       .sid = r->f.sid,
+                                       .args = r->f.args,
+                                       .attachments = r->f.attachments}};
+        rp_link_put(&peer->link, &op);
+    }
+}
+
+/* The session's membership of the room that begins, or ends, with this record; false: none does. */
+static bool moved_with(const struct rp_session *session, const struct rp_room *room, uint64_t seq,
+                       bool leaves) {
+    const struct rp_interval *i = rp_session_membership_at(session, room, seq);
+    return i != NULL && (leaves ? i->to_seq == seq : i->from_seq == seq);
+}
+
+/* The only session that the record can have moved: most name one socket's own room, which nobody
+ * else was ever in. NULL: there may be others. */
+static const struct rp_session *moved_alone(const struct rp_core *core, const struct rp_record *r) {
+    const struct rp_room *own =
+        r->f.rooms.len == 0 ? rp_rooms_find(&core->rooms, r->f.nsp, r->f.room) : NULL;
+    bool alone = own != NULL && own->is_own && own->intervals_count == 1 && own->members_count == 1;
+    return alone ? RP_CONTAINER_OF(rp_list_first(&own->members), struct rp_interval, room_node)
+                       ->session
+                 : NULL;
+}
+
+/* The gateway's sockets that were moved by a worker. */
+static void emit_move(struct rp_core *core, struct rp_peer *peer, const struct rp_record *r) {
+    bool leaves = (r->f.flags & RP_RECORD_LEAVE_ROOM) != 0;
+    const struct rp_room *room = rp_rooms_find(&core->rooms, r->f.nsp, r->f.name);
+    const struct rp_session *alone = moved_alone(core, r);
+    if (alone != NULL) {
+        if (alone->peer == peer && room != NULL && alone->conn < r->seq &&
+            moved_with(alone, room, r->seq, leaves)) {
+            put_member(peer, r->seq, alone->conn, !leaves, r->f.name);
+        }
+        return;
+    }
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&peer->sessions, it, tmp) {
+        const struct rp_session *session = RP_CONTAINER_OF(it, struct rp_session, peer_node);
+        if (room != NULL && session->conn < r->seq && moved_with(session, room, r->seq, leaves)) {
+            put_member(peer, r->seq, session->conn, !leaves, r->f.name);
+        }
+    }
+}
+
 /* Puts what a peer should know of a record on its link. */
 static void emit(struct rp_core *core, struct rp_peer *peer, const struct rp_record *r) {
     if (r->f.kind == RP_RECORD_EVENT) {
         emit_event(core, peer, r);
         return;
+    }
+    if (r->f.kind == RP_RECORD_ACK) {
+        emit_ack(peer, r);
+    } else if (r->f.kind == RP_RECORD_MOVE) {
+        emit_move(core, peer, r);
+    } else if (r->f.kind == RP_RECORD_SERVE) { /* of a peer that is live: see rp_core_apply_serve */
+        rp_core_serve_passed(core, peer, r);
     }
     if (r->f.origin != peer->incarnation || r->f.num == 0) {
         return;
@@ -337,11 +616,14 @@ static void emit(struct rp_core *core, struct rp_peer *peer, const struct rp_rec
 }
 
 void rp_core_repeat_answer(struct rp_core *core, struct rp_peer *peer, const struct rp_record *r) {
-    bool asked = r->f.origin == peer->incarnation && r->f.num > 0;
+    if (r->f.kind == RP_RECORD_MOVE) { /* the link may have ended between two of its sockets */
+        emit_move(core, peer, r);
+    }
+    if (r->f.origin != peer->incarnation || r->f.num == 0) {
+        return;
+    }
     if (r->f.kind == RP_RECORD_EVENT) {
-        if (asked) {
-            rp_core_put_done(peer, r->f.num, r->seq, false);
-        }
+        put_event_done(peer, r);
         return;
     }
     if (r->f.kind == RP_RECORD_OPEN || r->f.kind == RP_RECORD_RESUME) {
@@ -372,6 +654,60 @@ static void put_late(struct rp_peer *peer, uint64_t pos) {
         }
     }
     peer->late_count = kept;
+}
+
+/* ---- what is not in the log ---- */
+
+void rp_core_outbox_clear(struct rp_peer *peer) {
+    struct rp_list *first;
+    while ((first = rp_list_first(&peer->outbox)) != NULL) {
+        rp_list_remove(first);
+        free(RP_CONTAINER_OF(first, struct rp_parcel, node));
+    }
+    peer->outbox_bytes = peer->outbox_spare = 0;
+    peer->overflowed = false;
+}
+
+void rp_core_outbox_flush(struct rp_peer *peer) {
+    struct rp_list *first;
+    while (peer->state == RP_PEER_UP && peer->live &&
+           (first = rp_list_first(&peer->outbox)) != NULL) {
+        struct rp_parcel *parcel = RP_CONTAINER_OF(first, struct rp_parcel, node);
+        if (!rp_link_may_put(&peer->link, parcel->len)) {
+            return;
+        }
+        rp_link_put_bytes(&peer->link, rp_bytes(parcel->data, parcel->len));
+        rp_list_remove(first);
+        peer->outbox_bytes -= parcel->len;
+        free(parcel);
+    }
+    peer->outbox_spare = rp_list_is_empty(&peer->outbox) ? 0 : peer->outbox_spare;
+}
+
+void rp_core_post_encoded(struct rp_peer *peer, struct rp_bytes encoded) {
+    if (peer->state == RP_PEER_DOWN || peer->overflowed) {
+        return;
+    }
+    bool at_once = peer->state == RP_PEER_UP && peer->live && rp_list_is_empty(&peer->outbox);
+    if (at_once && rp_link_may_put(&peer->link, encoded.len)) {
+        rp_link_put_bytes(&peer->link, encoded);
+        return;
+    }
+    struct rp_parcel *parcel = rp_alloc(sizeof(*parcel) + encoded.len);
+    parcel->len = encoded.len;
+    memcpy(parcel->data, encoded.data, encoded.len);
+    rp_list_append(&peer->outbox, &parcel->node);
+    peer->outbox_bytes += encoded.len;
+    peer->outbox_spare += peer->is_told_all ? encoded.len : 0;
+    peer->overflowed = peer->outbox_bytes > RP_OUTBOX_BYTES_MAX + peer->outbox_spare;
+}
+
+void rp_core_post(struct rp_core *core, struct rp_peer *peer, const struct rp_op *op) {
+    rp_buf_clear(&core->parcel);
+    enum rp_err err = rp_op_put(&core->parcel, op);
+    RP_ASSERT(err == RP_OK);
+    rp_core_post_encoded(peer, rp_buf_bytes(&core->parcel));
+    rp_buf_shrink(&core->parcel, RP_LINK_BATCH_BYTES);
 }
 
 static void become_live(struct rp_core *core, struct rp_peer *peer) {
@@ -408,27 +744,49 @@ void rp_core_pump(struct rp_core *core, struct rp_peer *peer) {
 
 /* ---- commits ---- */
 
-/* Tells the live peers of an event: one DELIVER a gateway, encoded once. */
-static void deliver(struct rp_core *core, const struct rp_record *r, uint64_t head_before) {
-    struct rp_room *room = rp_rooms_find(&core->rooms, r->f.nsp, r->f.room);
+/* What is delivered to the peers of one room after the other; the operation is encoded once, for
+ * the first of them. */
+struct delivery {
+    const struct rp_record *record;
+    uint64_t head_before;
+    bool encoded;
+};
+
+static void deliver_to_room(struct rp_core *core, struct delivery *d, struct rp_bytes name) {
+    const struct rp_record *r = d->record;
+    struct rp_room *room = rp_rooms_find(&core->rooms, r->f.nsp, name);
     if (room == NULL || room->interest_count == 0) {
         return;
     }
-    struct rp_op op = deliver_op(core, r);
-    rp_buf_clear(&core->scratch);
-    enum rp_err err = rp_op_put(&core->scratch, &op);
-    RP_ASSERT(err == RP_OK);
+    if (!d->encoded) {
+        struct rp_op op = deliver_op(core, r);
+        rp_buf_clear(&core->scratch);
+        enum rp_err err = rp_op_put(&core->scratch, &op);
+        RP_ASSERT(err == RP_OK);
+        d->encoded = true;
+    }
     for (size_t i = 0; i < room->interest_count; i++) {
         struct rp_peer *peer = room->interest[i].peer;
-        if (peer->state != RP_PEER_UP || !peer->live) {
+        if (peer->state != RP_PEER_UP || !peer->live || peer->mark == r->seq) {
             continue;
         }
+        peer->mark = r->seq; /* it may have an interest in further rooms */
         if (!has_credit(peer, r)) {
-            fall_behind(core, peer, head_before);
+            fall_behind(core, peer, d->head_before);
             continue;
         }
         rp_link_put_bytes(&peer->link, rp_buf_bytes(&core->scratch));
         core->stats.delivers++;
+    }
+}
+
+/* Tells the live peers of an event: one DELIVER a gateway, encoded once. */
+static void deliver(struct rp_core *core, const struct rp_record *r, uint64_t head_before) {
+    struct delivery d = {.record = r, .head_before = head_before};
+    struct rp_bytes rooms = r->f.rooms, name;
+    deliver_to_room(core, &d, r->f.room);
+    while (rp_names_next(&rooms, &name)) {
+        deliver_to_room(core, &d, name);
     }
 }
 
@@ -447,6 +805,10 @@ static void inflight_remove(struct rp_peer *peer, uint64_t num) {
     }
 }
 
+static bool is_live(const struct rp_peer *peer) {
+    return peer != NULL && peer->state == RP_PEER_UP && peer->live;
+}
+
 static void committed(struct rp_core *core, struct rp_record *r) {
     uint64_t head_before = core->head;
     RP_ASSERT(r->seq > head_before);
@@ -458,13 +820,23 @@ static void committed(struct rp_core *core, struct rp_record *r) {
         inflight_remove(origin, r->f.num);
     }
     apply(core, r);
-    bool origin_is_live = origin != NULL && origin->state == RP_PEER_UP && origin->live;
+    origin = r->f.origin ? rp_core_peer_of(core, r->f.origin) : NULL;
     if (r->f.kind == RP_RECORD_EVENT) {
         deliver(core, r, head_before);
-        if (origin_is_live && origin->live && r->f.num > 0) {
-            rp_core_put_done(origin, r->f.num, r->seq, false);
+        if (is_live(origin) && r->f.num > 0) {
+            put_event_done(origin, r);
         }
-    } else if (origin_is_live) {
+        return;
+    }
+    if (r->f.kind == RP_RECORD_ACK && r->f.to != r->f.origin) {
+        struct rp_peer *asker = rp_core_peer_of(core, r->f.to);
+        if (is_live(asker) && !has_credit(asker, r)) {
+            fall_behind(core, asker, head_before);
+        } else if (is_live(asker)) {
+            emit_ack(asker, r);
+        }
+    }
+    if (is_live(origin)) {
         emit(core, origin, r);
     }
 }
@@ -472,7 +844,13 @@ static void committed(struct rp_core *core, struct rp_record *r) {
 /* Undoes what was noted when the record was appended. */
 static void take_back(struct rp_core *core, const struct rp_record *r) {
     struct rp_session *session = rp_sessions_find(&core->sessions, r->f.session);
-    if (r->f.kind == RP_RECORD_GONE) {
+    struct rp_task *task = rp_core_task(core, r->f.origin, r->f.num);
+    if (task != NULL && task->state == RP_TASK_ADMITTED) {
+        rp_core_task_free(core, task);
+    }
+    if (r->f.kind == RP_RECORD_SERVE) {
+        rp_core_serve_refused(core, r);
+    } else if (r->f.kind == RP_RECORD_GONE) {
         struct rp_peer *gone = rp_core_peer_of(core, r->f.aux);
         if (gone != NULL) {
             gone->going = false;
@@ -482,6 +860,9 @@ static void take_back(struct rp_core *core, const struct rp_record *r) {
         session->joining -= r->f.kind == RP_RECORD_JOIN;
         session->leaving -= r->f.kind == RP_RECORD_LEAVE;
         session->ending = session->ending && r->f.kind != RP_RECORD_END;
+        if (r->f.kind == RP_RECORD_ACK) {
+            rp_session_paying(session, r->f.aux, false);
+        }
     }
 }
 
@@ -545,28 +926,36 @@ void rp_core_outcome(struct rp_core *core, struct rp_engine_outcome *outcome) {
     rp_record_unref(outcome->record);
 }
 
-void rp_core_deliver_volatile(struct rp_core *core, const struct rp_session *sender,
-                              const struct rp_op_publish *op) {
+static void deliver_volatile_to_room(struct rp_core *core, const struct rp_op *op,
+                                     struct rp_bytes name) {
     enum { OPERATION_BYTES_MAX = 1024 }; /* names, numbers and headers of a DELIVER */
-    struct rp_room *room = rp_rooms_find(&core->rooms, rp_session_nsp(sender), op->room);
-    struct rp_op deliver = {
-        .kind = RP_OP_DELIVER,
-        .deliver = {.seq = core->head,
-                    .is_volatile = 1,
-                    .nsp = rp_session_nsp(sender),
-                    .room = op->room,
-                    .except = op->flags & RP_OP_PUBLISH_NO_ECHO ? sender->conn : 0,
-                    .name = op->name,
-                    .args = op->args,
-                    .attachments = op->attachments}};
-    size_t size = op->args.len + op->attachments.len + OPERATION_BYTES_MAX;
+    const struct rp_op_deliver *d = &op->deliver;
+    struct rp_room *room = rp_rooms_find(&core->rooms, d->nsp, name);
+    size_t size =
+        d->args.len + d->attachments.len + d->rooms.len + d->excepts.len + OPERATION_BYTES_MAX;
     for (size_t i = 0; room != NULL && i < room->interest_count; i++) {
         struct rp_peer *peer = room->interest[i].peer;
-        if (peer->state == RP_PEER_UP && peer->live && rp_link_may_put(&peer->link, size)) {
-            rp_link_put(&peer->link, &deliver);
+        if (peer->mark == core->volatile_mark) {
+            continue;
+        }
+        peer->mark = core->volatile_mark;
+        if (is_live(peer) && rp_link_may_put(&peer->link, size)) {
+            rp_link_put(&peer->link, op);
             core->stats.delivers++;
         } else {
             core->stats.volatile_dropped++;
         }
+    }
+}
+
+void rp_core_deliver_volatile(struct rp_core *core, struct rp_op_deliver *deliver) {
+    deliver->seq = core->head;
+    deliver->is_volatile = 1;
+    struct rp_op op = {.kind = RP_OP_DELIVER, .deliver = *deliver};
+    struct rp_bytes rooms = deliver->rooms, name;
+    core->volatile_mark--; /* counts down from the top: no seq is so large */
+    deliver_volatile_to_room(core, &op, deliver->room);
+    while (rp_names_next(&rooms, &name)) {
+        deliver_volatile_to_room(core, &op, name);
     }
 }

@@ -17,9 +17,32 @@ static void load_session(void *ctx, const struct rp_engine_session *from) {
     session->conn = from->conn;
     session->floor_seq = from->floor_seq;
     session->closed_ts_ms = from->closed_ts_ms;
+    if (from->app) {
+        rp_session_make_app(session);
+        rp_session_set_data(session, from->data);
+    }
     if (from->gateway != 0) {
         struct rp_peer *peer = rp_core_peer_of(core, from->gateway);
         rp_core_attach(session, peer != NULL ? peer : rp_core_peer_add(core, from->gateway));
+        if (session->app != NULL) {
+            rp_list_append(&core->unserved, &session->app->serving_node);
+        }
+    }
+}
+
+static void load_nsp(void *ctx, const struct rp_engine_namespace *from) {
+    struct rp_core *core = ctx;
+    if (rp_policy_valid(from->nsp, (from->flags & RP_RECORD_PATTERN) != 0)) {
+        rp_policy_set(&core->policies, from->nsp, from->flags);
+    }
+}
+
+static void load_unacked(void *ctx, const struct rp_engine_unacked *from) {
+    struct rp_core *core = ctx;
+    struct rp_session *session = rp_sessions_find(&core->sessions, from->session);
+    struct rp_owed owed = {.seq = from->seq, .origin = from->origin, .num = from->num};
+    if (session != NULL && session->app != NULL) {
+        core->stats.acks_forgotten += !rp_session_owe(session, &owed);
     }
 }
 
@@ -32,6 +55,8 @@ static void load_member(void *ctx, const struct rp_engine_member *from) {
     struct rp_room *room = rp_rooms_get(&core->rooms, rp_session_nsp(session), from->room);
     struct rp_interval *i =
         rp_session_join(&core->sessions, session, room, from->from_seq, from->ts_ms);
+    room->is_own = room->is_own || (session->app != NULL && from->room.len > 0 &&
+                                    rp_bytes_eq(from->room, rp_session_sid(session)));
     if (from->to_seq > 0) {
         rp_session_leave(session, i, from->to_seq);
     } else if (session->peer != NULL) {
@@ -68,6 +93,41 @@ static void order_closed(struct rp_core *core) {
     free(closed);
 }
 
+/* The event of the tail with this seq, or NULL. */
+static struct rp_record *event_of_tail(const struct rp_core *core, uint64_t seq) {
+    size_t at = seq > 0 ? rp_tail_after(&core->tail, seq - 1) : core->tail.count;
+    struct rp_record *r = at < core->tail.count ? rp_tail_at(&core->tail, at) : NULL;
+    return r != NULL && r->seq == seq && r->f.kind == RP_RECORD_EVENT ? r : NULL;
+}
+
+/* How many acks the events of the tail may expect, for workers that have not had their DONE yet:
+ * those that came, and those of sessions that still owe one and are connected. */
+static void count_expected(struct rp_core *core) {
+    struct rp_record *event;
+    for (size_t i = 0; i < core->tail.count; i++) { /* a log in memory gives the very records */
+        rp_tail_at(&core->tail, i)->expected = 0;
+    }
+    for (size_t i = 0; i < core->tail.count; i++) {
+        rp_tail_at(&core->tail, i)->expected = 0;
+    }
+    for (size_t i = 0; i < core->tail.count; i++) {
+        const struct rp_record *r = rp_tail_at(&core->tail, i);
+        if (r->f.kind == RP_RECORD_ACK && (event = event_of_tail(core, r->f.aux)) != NULL) {
+            event->expected++;
+        }
+    }
+    struct rp_map_iter it = {0};
+    for (struct rp_map_node *n; (n = rp_map_each(&core->sessions.by_id, &it)) != NULL;) {
+        const struct rp_session *session = RP_CONTAINER_OF(n, struct rp_session, by_id);
+        const struct rp_app *app = session->peer != NULL ? session->app : NULL;
+        for (size_t i = 0; app != NULL && i < app->owed_count; i++) {
+            if ((event = event_of_tail(core, app->owed[i].seq)) != NULL) {
+                event->expected++;
+            }
+        }
+    }
+}
+
 static struct rp_core *core_alloc(const struct rp_core_config *config, struct rp_engine *engine,
                                   struct rp_now now) {
     RP_ASSERT(config->link_credit_bytes > 0 && config->page_bytes > 0 && config->page_events > 0);
@@ -76,6 +136,7 @@ static struct rp_core *core_alloc(const struct rp_core_config *config, struct rp
     struct rp_core *core = RP_NEW(struct rp_core);
     core->config = *config;
     core->engine = engine;
+    core->granted = RP_CORE_GATEWAY | RP_CORE_WORKER;
     core->now = now;
     core->next_tick_ms = now.mono_ms;
     core->next_read_id = 1;
@@ -83,6 +144,7 @@ static struct rp_core *core_alloc(const struct rp_core_config *config, struct rp
     core->first = engine->first_seq;
     core->reader = rp_op_reader_new();
     core->own_reader = rp_op_reader_new();
+    core->behind_reader = rp_op_reader_new();
     rp_buf_init(&core->scratch, RP_LINK_MESSAGE_BYTES_MAX);
     rp_rooms_init(&core->rooms, config->hash_key);
     rp_sessions_init(&core->sessions, &core->rooms);
@@ -91,6 +153,14 @@ static struct rp_core *core_alloc(const struct rp_core_config *config, struct rp
     rp_list_init(&core->cursors);
     rp_list_init(&core->ready);
     rp_list_init(&core->waiting);
+    rp_policies_init(&core->policies);
+    rp_list_init(&core->admissions);
+    rp_list_init(&core->tasks_waiting);
+    rp_list_init(&core->unserved);
+    rp_list_init(&core->sides_by_time);
+    rp_buf_init(&core->parcel, RP_LINK_MESSAGE_BYTES_MAX);
+    core->volatile_mark = UINT64_MAX;
+    core->assign_from_ms = now.mono_ms + config->worker_timeout_ms;
     uint64_t keep = config->tail_records_max;
     uint64_t base = core->head > keep ? core->head - keep : 0;
     base = base + 1 < core->first ? core->first - 1 : base;
@@ -101,8 +171,12 @@ static struct rp_core *core_alloc(const struct rp_core_config *config, struct rp
 enum rp_err rp_core_new(const struct rp_core_config *config, struct rp_engine *engine,
                         struct rp_now now, struct rp_core **ret_core) {
     struct rp_core *core = core_alloc(config, engine, now);
-    struct rp_engine_loader loader = {
-        .ctx = core, .session = load_session, .member = load_member, .record = load_record};
+    struct rp_engine_loader loader = {.ctx = core,
+                                      .session = load_session,
+                                      .member = load_member,
+                                      .unacked = load_unacked,
+                                      .nsp = load_nsp,
+                                      .record = load_record};
     enum rp_err err = engine->ops->load(engine, core->tail.base, &loader);
     if (err != RP_OK) {
         rp_core_free(core);
@@ -110,8 +184,16 @@ enum rp_err rp_core_new(const struct rp_core_config *config, struct rp_engine *e
     }
     core->head = engine->last_seq;
     order_closed(core);
+    count_expected(core);
     *ret_core = core;
     return RP_OK;
+}
+
+static void drop_tasks(struct rp_core *core) {
+    struct rp_map_iter it = {0};
+    for (struct rp_map_node *n; (n = rp_map_each(&core->tasks, &it)) != NULL;) {
+        rp_core_task_free(core, RP_CONTAINER_OF(n, struct rp_task, node));
+    }
 }
 
 static void drop_peers(struct rp_core *core) {
@@ -133,6 +215,7 @@ struct rp_core *rp_core_free(struct rp_core *core) {
     if (core == NULL) {
         return NULL;
     }
+    drop_tasks(core);
     drop_peers(core);
     struct rp_list *first;
     while ((first = rp_list_first(&core->strays)) != NULL) {
@@ -146,12 +229,17 @@ struct rp_core *rp_core_free(struct rp_core *core) {
     }
     rp_tail_done(&core->tail);
     rp_sessions_done(&core->sessions);
+    rp_policies_done(&core->policies);
+    rp_core_sides_free(core);
+    rp_map_done(&core->tasks);
+    rp_buf_done(&core->parcel);
     rp_rooms_done(&core->rooms);
     rp_map_done(&core->by_incarnation);
     rp_map_done(&core->by_link);
     rp_map_done(&core->reads);
     rp_op_reader_free(core->reader);
     rp_op_reader_free(core->own_reader);
+    rp_op_reader_free(core->behind_reader);
     rp_buf_done(&core->scratch);
     free(core->backlog);
     free(core);
@@ -166,6 +254,7 @@ void rp_core_forget_all(struct rp_core *core, uint64_t above) {
             rp_core_reset(core, peer, "the log has a new epoch");
         }
     }
+    drop_tasks(core);
     drop_peers(core);
     rp_tail_done(&core->tail);
     rp_sessions_done(&core->sessions);
@@ -181,6 +270,9 @@ static void heard_heartbeat(struct rp_core *core, struct rp_peer *peer,
                             const struct rp_op_heartbeat *heartbeat) {
     if (!rp_link_heard_heartbeat(&peer->link, heartbeat)) {
         rp_core_reset(core, peer, "a heartbeat contradicts what was sent");
+    } else if (!peer->is_worker) {
+        rp_core_tasks_settled(core, peer, heartbeat->lowest);
+        rp_core_tasks_heard(core, peer);
     }
 }
 
@@ -197,6 +289,33 @@ static void about_cursor(struct rp_core *core, struct rp_peer *peer, const struc
     } else if (session->cursor == NULL) {
         uint64_t pos = rp_core_peer_pos(core, peer);
         rp_core_cursor_start(core, session, op->catchup.pos < pos ? op->catchup.pos : pos);
+    }
+}
+
+static void worker_operation(struct rp_core *core, struct rp_peer *worker, const struct rp_op *op) {
+    switch (op->kind) {
+    case RP_OP_SERVE:
+        rp_core_serve(core, worker, &op->serve);
+        break;
+    case RP_OP_DECIDED:
+        rp_core_behind(core, worker, op);
+        break;
+    case RP_OP_SIDE_ANSWER:
+        rp_core_side_answer(core, worker, &op->side_answer);
+        break;
+    case RP_OP_BYE:
+        rp_core_worker_bye(core, worker);
+        break;
+    case RP_OP_EMIT:
+    case RP_OP_MOVE:
+    case RP_OP_EXPEL:
+    case RP_OP_DATA:
+    case RP_OP_FETCH:
+    case RP_OP_SIDE:
+        rp_core_worker_request(core, worker, op);
+        break;
+    default:
+        break; /* an operation that only a broker, or a gateway, sends */
     }
 }
 
@@ -218,7 +337,9 @@ static void operation(struct rp_core *core, struct rp_peer *peer, const struct r
         about_cursor(core, peer, op);
         break;
     case RP_OP_RELAY:
-        rp_core_relay(core, peer, &op->relay);
+        if (!peer->is_worker) {
+            rp_core_relay(core, peer, &op->relay);
+        }
         break;
     case RP_OP_CONNECT:
     case RP_OP_CLOSE:
@@ -227,10 +348,17 @@ static void operation(struct rp_core *core, struct rp_peer *peer, const struct r
     case RP_OP_PUBLISH:
     case RP_OP_HISTORY:
     case RP_OP_PRESENCE:
-        rp_core_request(core, peer, op);
+    case RP_OP_EVENT:
+    case RP_OP_ACKED:
+        if (!peer->is_worker) {
+            rp_core_request(core, peer, op);
+        }
         break;
     default:
-        break; /* an operation that only a broker sends */
+        if (peer->is_worker) {
+            worker_operation(core, peer, op);
+        }
+        break;
     }
 }
 
@@ -315,7 +443,8 @@ static void expire_sessions(struct rp_core *core) {
         if (session->ending || session->takeovers > 0) {
             continue;
         }
-        struct rp_record_fields end = {.kind = RP_RECORD_END, .session = session->id};
+        struct rp_record_fields end = {
+            .kind = RP_RECORD_END, .session = session->id, .name = RP_BYTES_LIT(RP_REASON_EXPIRED)};
         session->ending = true;
         core->stats.sessions_expired++;
         rp_core_append(core, &end);
@@ -323,7 +452,23 @@ static void expire_sessions(struct rp_core *core) {
     }
 }
 
+/* A worker that is away: its sockets wait a moment for it. */
+static void tick_lost_worker(struct rp_core *core, struct rp_peer *worker) {
+    if (core->now.mono_ms >= worker->down_since_ms + core->config.worker_timeout_ms) {
+        rp_core_worker_lost(core, worker);
+        rp_core_peer_release(core, worker);
+    }
+}
+
 static void tick_peer(struct rp_core *core, struct rp_peer *peer) {
+    if (peer->overflowed) {
+        core->stats.outboxes_overflowed++;
+        rp_core_refuse(core, peer, "relink", "it takes too little of what is sent to it");
+    }
+    if (peer->is_worker && peer->state == RP_PEER_DOWN) {
+        tick_lost_worker(core, peer);
+        return;
+    }
     if (peer->state != RP_PEER_DOWN) {
         if (rp_core_wants_input(core) && rp_link_is_lost(&peer->link, core->now.mono_ms)) {
             rp_core_peer_down(core, peer);
@@ -361,6 +506,7 @@ static void tick(struct rp_core *core) {
     RP_LIST_FOR(&core->peers, it, tmp) {
         tick_peer(core, RP_CONTAINER_OF(it, struct rp_peer, node));
     }
+    rp_core_workers_tick(core);
     if (rp_core_wants_input(core)) {
         expire_sessions(core);
         trim(core);
@@ -374,7 +520,12 @@ bool rp_core_turn(struct rp_core *core, struct rp_now now) {
     rp_core_answers_retry(core);
     struct rp_list *it, *tmp;
     RP_LIST_FOR(&core->peers, it, tmp) {
-        rp_core_pump(core, RP_CONTAINER_OF(it, struct rp_peer, node));
+        struct rp_peer *peer = RP_CONTAINER_OF(it, struct rp_peer, node);
+        rp_core_pump(core, peer);
+        rp_core_outbox_flush(peer);
+    }
+    RP_LIST_FOR(&core->peers, it, tmp) { /* behind what all gateways got just now */
+        rp_core_behind_turn(core, RP_CONTAINER_OF(it, struct rp_peer, node));
     }
     more = rp_core_replay(core) || more;
     tick(core);
@@ -440,23 +591,38 @@ const char *rp_core_notice(struct rp_core *core) {
     return core->notice;
 }
 
+void rp_core_grant(struct rp_core *core, unsigned roles) {
+    core->granted = roles;
+}
+
+uint64_t rp_core_roles_refused(const struct rp_core *core) {
+    return core->stats.roles_refused;
+}
+
 const struct rp_core_stats *rp_core_stats(struct rp_core *core) {
     struct rp_core_stats *s = &core->stats;
     s->sessions = core->sessions.by_id.count;
     s->rooms = core->rooms.map.count;
     s->intervals = core->sessions.intervals_count;
-    s->gateways = core->by_link.count;
+    s->tasks_open = core->tasks.count;
+    s->tasks_waiting = core->waiting_count;
     s->cursors = core->cursors_count;
     s->tail_records = core->tail.count;
     s->tail_bytes = core->tail.bytes;
     s->head = core->head;
     s->first = core->first;
-    s->connected = 0;
+    s->connected = s->workers = s->unserved = 0;
     struct rp_list *it, *tmp, *session, *session_tmp;
+    RP_LIST_FOR(&core->unserved, it, tmp) {
+        s->unserved++;
+    }
     RP_LIST_FOR(&core->peers, it, tmp) {
-        RP_LIST_FOR(&RP_CONTAINER_OF(it, struct rp_peer, node)->sessions, session, session_tmp) {
+        struct rp_peer *peer = RP_CONTAINER_OF(it, struct rp_peer, node);
+        s->workers += peer->is_worker && peer->state != RP_PEER_DOWN;
+        RP_LIST_FOR(&peer->sessions, session, session_tmp) {
             s->connected++;
         }
     }
+    s->gateways = core->by_link.count - s->workers;
     return s;
 }

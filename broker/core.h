@@ -25,8 +25,9 @@ struct rp_now {
 struct rp_core_config {
     uint64_t session_ttl_ms; /* how long a session without a connection can be recovered */
     uint64_t
-        gateway_timeout_ms; /* how long a gateway without a link keeps its sessions connected */
-    uint64_t retain_events; /* newest records kept in the log; UINT64_MAX keeps all */
+        gateway_timeout_ms;     /* how long a gateway without a link keeps its sessions connected */
+    uint64_t worker_timeout_ms; /* how long a worker without a link keeps its sockets */
+    uint64_t retain_events;     /* newest records kept in the log; UINT64_MAX keeps all */
     size_t tail_records_max, tail_bytes_max;
     size_t
         link_credit_bytes; /* RP_LINK_CREDIT_BYTES but in tests; the gateways' must be the same */
@@ -40,12 +41,17 @@ struct rp_core_config {
 /* Counters since the start; gauges are marked. */
 struct rp_core_stats {
     uint64_t messages, operations, malformed_messages, stray_messages;
-    uint64_t hellos, hellos_refused, links_lost, links_reset, gateways_gone;
+    uint64_t hellos, gateways_linked, workers_linked, hellos_refused, roles_refused, links_lost,
+        links_reset, gateways_gone;
     uint64_t connects, recovered, not_recovered, takeovers, sessions_expired;
     uint64_t publishes, publishes_duplicate, publishes_volatile, requests_resent, requests_refused;
     uint64_t committed, delivers, volatile_dropped, links_behind;
-    uint64_t replayed_events, replay_pages, reads, evicted;
+    uint64_t replayed_events, replayed_again, owed_lost, replay_pages, reads, evicted;
     uint64_t relays, relays_refused, relays_malformed;
+    uint64_t tasks, invoked, tasks_refused, disowned, admissions_refused; /* of app workers */
+    uint64_t workers_lost, sockets_moved, emits, emits_volatile, acks, acks_ignored, acks_forgotten;
+    uint64_t sides, fetches, outboxes_overflowed;
+    uint64_t workers, tasks_open, tasks_waiting, unserved; /* gauges */
     uint64_t sessions, connected, rooms, intervals, gateways, cursors, tail_records,
         tail_bytes;       /* gauges */
     uint64_t head, first; /* gauges: newest and oldest seq */
@@ -61,6 +67,13 @@ struct rp_core *rp_core_free(struct rp_core *core); /* NULL is fine; returns NUL
  * malformed and the rest of it is dropped; log it (once per peer and second). */
 RP_MUST_USE enum rp_err rp_core_message(struct rp_core *core, uint64_t link_id,
                                         struct rp_bytes message, struct rp_now now);
+/* What a link may be, as HELLO says it. */
+enum rp_core_role { RP_CORE_GATEWAY = 1, RP_CORE_WORKER = 2 };
+/* What the links of the messages that follow may be, until the next call: a sum of the above, at
+ * first of both. HELLOs as something else are refused and counted (`roles_refused`). */
+void rp_core_grant(struct rp_core *core, unsigned roles);
+/* The counter alone, which costs nothing. */
+uint64_t rp_core_roles_refused(const struct rp_core *core);
 /* False while the engine is full: leave messages where they are. */
 bool rp_core_wants_input(const struct rp_core *core);
 /* Nothing can be sent on this link any more. Unknown links are fine. */

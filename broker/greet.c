@@ -50,6 +50,11 @@ struct rp_peer *rp_core_peer_add(struct rp_core *core, uint64_t incarnation) {
     peer->down_since_ms = core->now.mono_ms;
     rp_list_init(&peer->sessions);
     rp_list_init(&peer->answers);
+    rp_list_init(&peer->outbox);
+    rp_list_init(&peer->answered);
+    rp_list_init(&peer->servings);
+    rp_list_init(&peer->wishes);
+    rp_list_init(&peer->behind);
     rp_link_init(&peer->link, core->config.link_credit_bytes, core->now.mono_ms);
     rp_list_append(&core->peers, &peer->node);
     rp_map_add(&core->by_incarnation, &peer->by_incarnation, rp_hash_u64(incarnation));
@@ -62,6 +67,9 @@ void rp_core_peer_release(struct rp_core *core, struct rp_peer *peer) {
         peer->inflight_count > 0 || peer->going) {
         return;
     }
+    rp_core_worker_lost(core, peer);
+    rp_core_behind_forget(peer);
+    rp_core_tasks_origin_gone(core, peer);
     rp_core_answers_drop(core, peer);
     rp_core_linger_end(core, peer);
     rp_link_done(&peer->link);
@@ -89,6 +97,9 @@ void rp_core_peer_down(struct rp_core *core, struct rp_peer *peer) {
     peer->live = false;
     peer->down_since_ms = core->now.mono_ms;
     rp_core_answers_drop(core, peer);
+    rp_core_behind_link_lost(core, peer);
+    rp_core_tasks_link_lost(peer);
+    rp_core_outbox_clear(peer);
     rp_core_linger_end(core, peer);
     peer->late_count = 0; /* what they answer will be asked again */
     struct rp_list *it, *tmp;
@@ -117,11 +128,20 @@ static void put_stray_reset(struct rp_core *core, uint64_t link_id, const char *
     core->stats.links_reset++;
 }
 
+/* A worker whose link we give up has yet to read that, behind what is queued for it and handled
+ * until then: its sockets are not given to others before it must have noticed. */
+static void spare_worker(const struct rp_core *core, struct rp_peer *peer) {
+    if (peer->is_worker) {
+        peer->down_since_ms = core->now.mono_ms + RP_LINK_TIMEOUT_MS;
+    }
+}
+
 void rp_core_reset(struct rp_core *core, struct rp_peer *peer, const char *why) {
     put_stray_reset(core, peer->link_id, why);
     rp_core_peer_down(core, peer);
     peer->down_since_ms =
         0; /* this incarnation will not come back: its sessions are closed at the next tick */
+    spare_worker(core, peer);
 }
 
 /* ---- HELLO ---- */
@@ -161,8 +181,15 @@ void rp_core_refuse_stray(struct rp_core *core, uint64_t link_id) {
     }
 }
 
-static int compare_nums(const void *a, const void *b) {
-    uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
+void rp_core_refuse(struct rp_core *core, struct rp_peer *peer, const char *code,
+                    const char *message) {
+    refuse(core, peer->link_id, code, message);
+    rp_core_peer_down(core, peer);
+    spare_worker(core, peer);
+}
+
+static int compare_known(const void *a, const void *b) {
+    uint64_t x = ((const struct rp_known *) a)->num, y = ((const struct rp_known *) b)->num;
     return x < y ? -1 : x > y;
 }
 
@@ -171,27 +198,60 @@ static void learn_known(struct rp_core *core, struct rp_peer *peer, uint64_t see
     size_t from = rp_tail_after(&core->tail, seen > 0 ? seen - 1 : 0);
     size_t capacity = core->tail.count - from + peer->inflight_count;
     free(peer->known);
-    peer->known = rp_alloc(capacity * sizeof(uint64_t));
+    peer->known = rp_alloc(capacity * sizeof(struct rp_known));
     peer->known_count = 0;
     for (size_t i = from; i < core->tail.count; i++) {
         const struct rp_record *r = rp_tail_at(&core->tail, i);
         if (r->f.origin == peer->incarnation && r->f.num > 0) {
-            peer->known[peer->known_count++] = r->f.num;
+            peer->known[peer->known_count++] = (struct rp_known){.num = r->f.num, .seq = r->seq};
         }
     }
     for (size_t i = 0; i < peer->inflight_count; i++) {
-        peer->known[peer->known_count++] = peer->inflight[peer->inflight_from + i];
+        peer->known[peer->known_count++] =
+            (struct rp_known){.num = peer->inflight[peer->inflight_from + i]};
     }
-    qsort(peer->known, peer->known_count, sizeof(uint64_t), compare_nums);
+    qsort(peer->known, peer->known_count, sizeof(struct rp_known), compare_known);
+}
+
+static const struct rp_known *find_known(const struct rp_peer *peer, uint64_t num) {
+    struct rp_known wanted = {.num = num};
+    if (peer->known_count == 0 || num > peer->known[peer->known_count - 1].num) {
+        return NULL;
+    }
+    return bsearch(&wanted, peer->known, peer->known_count, sizeof wanted, compare_known);
 }
 
 bool rp_peer_knows(const struct rp_peer *peer, uint64_t num) {
-    return peer->known_count > 0 && num <= peer->known[peer->known_count - 1] &&
-           bsearch(&num, peer->known, peer->known_count, sizeof num, compare_nums) != NULL;
+    return find_known(peer, num) != NULL;
 }
 
-static void welcome(struct rp_core *core, struct rp_peer *peer, uint64_t link_id, uint64_t seen) {
+uint64_t rp_peer_known_seq(const struct rp_peer *peer, uint64_t num) {
+    const struct rp_known *known = find_known(peer, num);
+    return known != NULL ? known->seq : 0;
+}
+
+static_assert(RP_CORE_GATEWAY == 1 << RP_OP_GATEWAY && RP_CORE_WORKER == 1 << RP_OP_WORKER,
+              "a role as a bit");
+
+/* Whether whoever has this link may be what it says it is. */
+static bool is_granted(const struct rp_core *core, uint64_t role) {
+    return role <= RP_OP_WORKER && (core->granted >> role & 1) != 0;
+}
+
+static void welcome(struct rp_core *core, struct rp_peer *peer, uint64_t link_id, uint64_t seen,
+                    const struct rp_op_hello *hello) {
     rp_core_peer_down(core, peer); /* an older link of the same incarnation */
+    peer->is_worker = hello->role == RP_OP_WORKER;
+    core->stats.workers_linked += peer->is_worker;
+    core->stats.gateways_linked += !peer->is_worker;
+    if (peer->hellos++ == 0) {
+        peer->old_below = hello->epoch.len > 0 ? UINT64_MAX : 0;
+    }
+    if (peer->is_worker) {
+        rp_core_worker_hello(peer);
+    } else {
+        rp_core_tasks_settled(core, peer, hello->lowest);
+    }
     peer->state = RP_PEER_GREETING;
     peer->link_id = link_id;
     rp_map_add(&core->by_link, &peer->by_link, rp_hash_u64(link_id));
@@ -210,6 +270,9 @@ static void welcome(struct rp_core *core, struct rp_peer *peer, uint64_t link_id
                                    .epoch = rp_bytes(core->engine->epoch, RP_EPOCH_LEN),
                                    .head = core->head}};
     rp_link_put(&peer->link, &op);
+    if (!peer->is_worker) {
+        rp_core_put_apps(core, peer);
+    }
 }
 
 void rp_core_hello(struct rp_core *core, uint64_t link_id, const struct rp_op_hello *hello) {
@@ -220,6 +283,13 @@ void rp_core_hello(struct rp_core *core, uint64_t link_id, const struct rp_op_he
         snprintf(text, sizeof text, "this broker speaks protocol version %d, the gateway %llu",
                  RP_PROTOCOL_VERSION, (unsigned long long) hello->version);
         refuse(core, link_id, "version", text);
+        return;
+    }
+    if (!is_granted(core, hello->role)) {
+        core->stats.roles_refused++;
+        refuse(core, link_id, "role",
+               hello->role == RP_OP_GATEWAY ? "its key is not allowed as a gateway's"
+                                            : "its key is not allowed as a worker's");
         return;
     }
     if (hello->incarnation == 0) {
@@ -249,6 +319,12 @@ void rp_core_hello(struct rp_core *core, uint64_t link_id, const struct rp_op_he
         return;
     }
     struct rp_peer *peer = rp_core_peer_of(core, hello->incarnation);
+    bool worker = hello->role == RP_OP_WORKER;
+    if (peer != NULL && ((peer->hellos > 0 && peer->is_worker != worker) ||
+                         (worker && !rp_list_is_empty(&peer->sessions)))) {
+        refuse(core, link_id, "incarnation", "this incarnation is of another kind");
+        return;
+    }
     if (peer == NULL && core->peers_count >= RP_PEERS_MAX) {
         refuse(core, link_id, "full", "too many gateways");
         return;
@@ -256,7 +332,7 @@ void rp_core_hello(struct rp_core *core, uint64_t link_id, const struct rp_op_he
     if (peer == NULL) {
         peer = rp_core_peer_add(core, hello->incarnation);
     }
-    welcome(core, peer, link_id, seen);
+    welcome(core, peer, link_id, seen, hello);
 }
 
 /* The rooms of a session as its gateway last knew them; what changed since comes in log order. */
@@ -270,11 +346,21 @@ static void put_rooms(struct rp_peer *peer, const struct rp_session *session) {
     rp_core_put_rooms(peer, session, peer->pos);
 }
 
+/* Whether the namespace is still of the kind it was when the session began. */
+static bool is_of_its_kind(const struct rp_core *core, const struct rp_session *session) {
+    bool is_app = rp_policy_of(&core->policies, rp_session_nsp(session)) != NULL;
+    return is_app == (session->app != NULL);
+}
+
 void rp_core_session_listed(struct rp_core *core, struct rp_peer *peer,
                             const struct rp_op_session *op) {
+    if (peer->is_worker) {
+        rp_core_socket_listed(core, peer, op);
+        return;
+    }
     struct rp_session *session = rp_sessions_find(&core->sessions, op->session);
     enum rp_op_ruling ruling = RP_OP_KEPT;
-    if (session == NULL || session->ending) {
+    if (session == NULL || session->ending || !is_of_its_kind(core, session)) {
         ruling = RP_OP_UNKNOWN;
     } else if (session->conn != op->conn || session->peer != peer || session->takeovers > 0 ||
                session->floor_seq > peer->pos) { /* the last: rooms as of `seen` are forgotten */
@@ -288,9 +374,18 @@ void rp_core_session_listed(struct rp_core *core, struct rp_peer *peer,
     }
     session->confirmed = true;
     put_rooms(peer, session);
+    if (session->app != NULL && session->app->handshake == NULL &&
+        op->handshake.len <= RP_HANDSHAKE_BYTES_MAX) {
+        rp_session_set_handshake(session, op->handshake);
+    }
     if (op->catching) {
         rp_core_cursor_drop(core, session);
-        rp_core_cursor_start(core, session, op->pos < peer->pos ? op->pos : peer->pos);
+        uint64_t pos = op->pos < peer->pos ? op->pos : peer->pos;
+        if (op->catching == RP_OP_CATCHING_OWED) {
+            rp_core_cursor_start_owing(core, session, pos);
+        } else {
+            rp_core_cursor_start(core, session, pos);
+        }
     }
 }
 
@@ -319,5 +414,17 @@ void rp_core_resumed(struct rp_core *core, struct rp_peer *peer) {
     if (at < core->tail.count && rp_tail_at(&core->tail, at)->seq == peer->seen) {
         rp_core_repeat_answer(core, peer, rp_tail_at(&core->tail, at));
     }
+    if (peer->old_below == UINT64_MAX) {
+        peer->old_below = peer->newest + 1; /* all of that has been asked again now */
+    }
+    rp_core_tasks_asked(core, peer);
+    if (peer->is_worker) {
+        rp_core_outbox_clear(peer); /* what follows is the state as it is now */
+    }
     rp_core_pump(core, peer);
+    if (peer->is_worker) {
+        peer->is_told_all = true;
+        rp_core_worker_resumed(core, peer);
+        peer->is_told_all = false;
+    }
 }

@@ -12,6 +12,7 @@
 #include "common/admin.h"
 #include "common/assert.h"
 #include "common/clock.h"
+#include "common/curve_file.h"
 #include "common/limits.h"
 #include "common/log.h"
 #include "common/option.h"
@@ -19,6 +20,7 @@
 
 #include <event2/event.h>
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -34,6 +36,7 @@ enum {
     READERS = 2,
     STOP_MS_MAX = 4000, /* the engine's outcomes are waited for, when stopping */
     LINGER_MS = 1000,   /* for the last answers to leave */
+    STATUS_USAGE = 2,   /* the options were wrong */
 };
 
 /* ---- options ---- */
@@ -43,11 +46,32 @@ enum sync_choice { SYNC_FULL, SYNC_NORMAL };
 static const char *const sync_choices[] = {"full", "normal", NULL};
 
 struct options {
-    const char *listen, *db, *admin;
+    const char *listen, *db, *admin, *curve_key, *allow;
     unsigned sync, log_level;
-    bool new_epoch;
-    uint64_t session_ttl_ms, gateway_timeout_ms, retain_events, segment_events;
+    bool new_epoch, plain_links;
+    uint64_t session_ttl_ms, gateway_timeout_ms, worker_timeout_ms, retain_events, segment_events;
 };
+
+/* What is wrong with options that are fine each by itself; NULL: nothing. */
+static const char *find_contradiction(const struct options *o) {
+    if (o->curve_key != NULL && o->allow == NULL) {
+        return "--curve-key needs --allow, the file that says whose keys may connect";
+    }
+    if (o->curve_key == NULL && o->allow != NULL) {
+        return "--allow is of no use without --curve-key, the broker's own keys: without them "
+               "nobody has to show a key";
+    }
+    if (o->curve_key != NULL && o->plain_links) {
+        return "--plain-links and --curve-key contradict each other: with keys every link is "
+               "encrypted";
+    }
+    if (o->curve_key == NULL && !o->plain_links && !rp_address_endpoint_is_local(o->listen)) {
+        return "other machines can reach this --listen, so links need keys: set --curve-key and "
+               "--allow (`reprise keygen` makes keys), or, if every machine of that network is "
+               "trusted, --plain-links";
+    }
+    return NULL;
+}
 
 static int read_options(struct rp_option_set *set, struct options *o, int argc, char **argv) {
     const struct rp_option table[] = {
@@ -58,8 +82,9 @@ static int read_options(struct rp_option_set *set, struct options *o, int argc, 
          .fallback = "tcp://127.0.0.1:5570",
          .value = "ENDPOINT",
          .check = rp_hub_check_endpoint,
-         .help = "where gateways connect: tcp://HOST:PORT or ipc://PATH; whoever reaches it is "
-                 "trusted"},
+         .help = "where gateways and workers connect: tcp://HOST:PORT or ipc://PATH. Without "
+                 "--curve-key whoever reaches it is trusted: this machine (loopback), or who may "
+                 "write to the socket's file"},
         {.name = "admin",
          .kind = RP_OPTION_STRING,
          .text = &o->admin,
@@ -67,6 +92,24 @@ static int read_options(struct rp_option_set *set, struct options *o, int argc, 
          .value = "HOST:PORT",
          .check = rp_address_check_or_off,
          .help = "where /metrics and /health are served, or off"},
+        {.name = "Keys of the links", .kind = RP_OPTION_GROUP},
+        {.name = "curve-key",
+         .kind = RP_OPTION_STRING,
+         .text = &o->curve_key,
+         .value = "FILE",
+         .help = "the broker's own keys, made by `reprise keygen`: then every link is encrypted, "
+                 "and only keys in --allow get one"},
+        {.name = "allow",
+         .kind = RP_OPTION_STRING,
+         .text = &o->allow,
+         .value = "FILE",
+         .help = "whose keys may connect, and as what: lines `gateway NAME KEY`, `worker NAME "
+                 "KEY` or `any NAME KEY`; SIGHUP reads it again"},
+        {.name = "plain-links",
+         .kind = RP_OPTION_FLAG,
+         .flag = &o->plain_links,
+         .help = "listen to other machines without keys: whoever reaches --listen is trusted, and "
+                 "what is on the wire can be read"},
         {.name = "The log", .kind = RP_OPTION_GROUP},
         {.name = "db",
          .kind = RP_OPTION_STRING,
@@ -116,6 +159,13 @@ static int read_options(struct rp_option_set *set, struct options *o, int argc, 
          .min = 100,
          .max = 86400000,
          .help = "how long a gateway without a link keeps its clients' sessions connected"},
+        {.name = "worker-timeout",
+         .kind = RP_OPTION_DURATION,
+         .number = &o->worker_timeout_ms,
+         .fallback = "1s",
+         .min = 100,
+         .max = 86400000,
+         .help = "how long an app worker without a link keeps its sockets"},
         {.name = "Logging", .kind = RP_OPTION_GROUP},
         {.name = "log-level",
          .kind = RP_OPTION_CHOICE,
@@ -133,6 +183,11 @@ static int read_options(struct rp_option_set *set, struct options *o, int argc, 
     int status = rp_option_main(set, argc, argv);
     set->options = NULL; /* the table ends with this call */
     set->options_count = 0;
+    const char *problem = status < 0 ? find_contradiction(o) : NULL;
+    if (problem != NULL) {
+        fprintf(stderr, "reprise-broker: %s. reprise-broker --help lists the options.\n", problem);
+        return STATUS_USAGE;
+    }
     return status;
 }
 
@@ -140,7 +195,7 @@ static int read_options(struct rp_option_set *set, struct options *o, int argc, 
 
 struct broker {
     struct event_base *base;
-    struct event *hub_event, *wake_event, *timer, *stop_events[2];
+    struct event *hub_events[RP_HUB_FDS_MAX], *wake_event, *timer, *stop_events[2], *hangup_event;
     int wake_fd;
     struct rp_engine *engine;
     struct rp_core *core;
@@ -149,6 +204,7 @@ struct broker {
     struct rp_admin *admin;
     struct rp_report report;
     struct rp_report_links links_told;
+    const char *allow_file; /* NULL: none */
 
     bool stopping;
     uint64_t stop_since_ms;
@@ -202,6 +258,24 @@ static void on_stop(evutil_socket_t signal_number, short what, void *ctx) {
     }
 }
 
+static void on_hangup(evutil_socket_t signal_number, short what, void *ctx) {
+    (void) signal_number;
+    (void) what;
+    struct broker *b = ctx;
+    struct rp_allow *allow;
+    char why[WHY_SIZE];
+    if (b->allow_file == NULL) {
+        rp_log_info("nothing to read again: SIGHUP is for the file of --allow");
+    } else if (rp_allow_read(b->allow_file, &allow, why, sizeof why) == RP_OK) {
+        rp_log_info("read the list of keys again file=%s keys=%zu", b->allow_file,
+                    rp_allow_count(allow));
+        rp_hub_set_allow(b->hub, allow);
+    } else {
+        rp_log_error("cannot read --allow again, the list from before stays file=%s error=%s",
+                     b->allow_file, why);
+    }
+}
+
 static void tell_notices(struct broker *b) {
     for (const char *notice; (notice = rp_core_notice(b->core))[0] != '\0';) {
         rp_log_warn("notice text=%s", notice);
@@ -212,10 +286,11 @@ static void tell_notices(struct broker *b) {
 /* One round of work. True: there is more to do at once. */
 static bool turn(struct broker *b) {
     struct rp_now at = now();
+    bool more = rp_hub_admit(b->hub, at);
     if (!b->stopping) {
         rp_hub_receive(b->hub, b->core, at);
     }
-    bool more = rp_core_turn(b->core, at);
+    more |= rp_core_turn(b->core, at);
     rp_hub_send(b->hub, b->core, at);
     tell_notices(b);
     bool is_readable = rp_hub_is_readable(b->hub); /* always: it also rearms the descriptor */
@@ -302,6 +377,7 @@ static bool open_log(struct broker *b, const struct options *o) {
 static bool make_core(struct broker *b, const struct options *o) {
     struct rp_core_config config = {.session_ttl_ms = o->session_ttl_ms,
                                     .gateway_timeout_ms = o->gateway_timeout_ms,
+                                    .worker_timeout_ms = o->worker_timeout_ms,
                                     .retain_events = o->retain_events,
                                     .tail_records_max = RP_TAIL_RECORDS,
                                     .tail_bytes_max = RP_TAIL_BYTES,
@@ -319,12 +395,36 @@ static bool make_core(struct broker *b, const struct options *o) {
     return true;
 }
 
-static bool listen_to_gateways(struct broker *b, const struct options *o) {
-    char why[WHY_SIZE];
-    if (rp_hub_new(o->listen, why, sizeof why, &b->hub) != RP_OK) {
-        return fail("cannot listen at --listen ", o->listen, why);
+/* The broker's keys and the list of others'; without --curve-key nothing. */
+static bool read_keys(struct broker *b, const struct options *o, struct rp_curve_keys *ret_keys,
+                      struct rp_allow **ret_allow) {
+    char why[RP_CURVE_WHY_SIZE];
+    if (o->curve_key == NULL) {
+        return true;
     }
+    if (rp_curve_read_keys(o->curve_key, ret_keys, why, sizeof why) != RP_OK) {
+        return fail("cannot use --curve-key ", why, "");
+    }
+    if (rp_allow_read(o->allow, ret_allow, why, sizeof why) != RP_OK) {
+        return fail("cannot use --allow ", o->allow, why);
+    }
+    b->allow_file = o->allow;
+    rp_log_info("links need a key file=%s keys=%zu own=%s", o->allow, rp_allow_count(*ret_allow),
+                ret_keys->public_key.text);
     return true;
+}
+
+static bool listen_to_links(struct broker *b, const struct options *o) {
+    struct rp_curve_keys keys = {.public_key.text = ""};
+    struct rp_hub_config config = {.endpoint = o->listen};
+    char why[WHY_SIZE];
+    if (!read_keys(b, o, &keys, &config.allow)) {
+        return false;
+    }
+    config.keys = o->curve_key != NULL ? &keys : NULL;
+    enum rp_err err = rp_hub_new(&config, why, sizeof why, &b->hub);
+    explicit_bzero(&keys, sizeof keys);
+    return err == RP_OK || fail("cannot listen at --listen ", o->listen, why);
 }
 
 static bool listen_to_admins(struct broker *b, const struct options *o) {
@@ -353,11 +453,15 @@ static struct event *add_event(struct broker *b, int fd, short what, event_callb
 }
 
 static void add_events(struct broker *b) {
-    b->hub_event = add_event(b, rp_hub_fd(b->hub), EV_READ | EV_PERSIST, on_something);
+    int fds[RP_HUB_FDS_MAX];
+    for (size_t i = rp_hub_fds(b->hub, fds); i-- > 0;) {
+        b->hub_events[i] = add_event(b, fds[i], EV_READ | EV_PERSIST, on_something);
+    }
     b->wake_event = add_event(b, b->wake_fd, EV_READ | EV_PERSIST, on_wake);
     b->timer = add_event(b, -1, 0, on_something);
     b->stop_events[0] = add_event(b, SIGTERM, EV_SIGNAL | EV_PERSIST, on_stop);
     b->stop_events[1] = add_event(b, SIGINT, EV_SIGNAL | EV_PERSIST, on_stop);
+    b->hangup_event = add_event(b, SIGHUP, EV_SIGNAL | EV_PERSIST, on_hangup);
 }
 
 static void tell_ready(struct broker *b, const struct options *o) {
@@ -368,8 +472,10 @@ static void tell_ready(struct broker *b, const struct options *o) {
 }
 
 static void close_all(struct broker *b) {
-    struct event *events[] = {b->hub_event, b->wake_event, b->timer, b->stop_events[0],
-                              b->stop_events[1]};
+    static_assert(RP_HUB_FDS_MAX == 3, "all are here");
+    struct event *events[] = {b->hub_events[0],  b->hub_events[1], b->hub_events[2],
+                              b->wake_event,     b->timer,         b->stop_events[0],
+                              b->stop_events[1], b->hangup_event};
     for (size_t i = 0; i < sizeof events / sizeof *events; i++) {
         if (events[i] != NULL) {
             event_free(events[i]);
@@ -406,7 +512,7 @@ int main(int argc, char **argv) {
                            .wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
         RP_ASSERT(b.base != NULL && b.wake_fd >= 0);
         status = EXIT_FAILURE;
-        if (open_log(&b, &options) && make_core(&b, &options) && listen_to_gateways(&b, &options) &&
+        if (open_log(&b, &options) && make_core(&b, &options) && listen_to_links(&b, &options) &&
             listen_to_admins(&b, &options)) {
             add_events(&b);
             tell_ready(&b, &options);

@@ -108,11 +108,14 @@ void rp_core_relay(struct rp_core *core, struct rp_peer *from, const struct rp_o
 }
 
 void rp_core_tell_lost(struct rp_core *core, const struct rp_peer *lost) {
+    if (lost->is_worker) {
+        return; /* nothing is relayed to workers, or by them */
+    }
     struct rp_op op = {.kind = RP_OP_LOST, .lost = {.incarnation = lost->incarnation}};
     struct rp_list *it, *tmp;
     RP_LIST_FOR(&core->peers, it, tmp) {
         struct rp_peer *peer = RP_CONTAINER_OF(it, struct rp_peer, node);
-        if (peer != lost && peer->state == RP_PEER_UP) {
+        if (peer != lost && peer->state == RP_PEER_UP && !peer->is_worker) {
             rp_link_put(&peer->link, &op);
         }
     }

@@ -21,6 +21,14 @@ static enum rp_err put_links(struct rp_buf *out, const struct rp_core_stats *s,
         GAUGE("gateways", s->gateways, "Gateways with a link."),
         COUNTER("hellos", s->hellos, "Links that gateways began."),
         COUNTER("hellos_refused", s->hellos_refused, "Links refused: another version, too many."),
+        COUNTER("roles_refused", s->roles_refused,
+                "Of these, links whose key is not allowed as what they are."),
+        COUNTER("keys_refused", h->keys_refused,
+                "New links refused because their key is not in --allow."),
+        COUNTER("handshakes_failed", h->handshakes_failed,
+                "Connections that did not become a link for any other reason."),
+        COUNTER("messages_revoked", h->messages_revoked,
+                "Messages of links whose key has left --allow."),
         COUNTER("links_lost", s->links_lost, "Links that ended or fell silent."),
         COUNTER("links_reset", s->links_reset,
                 "Gateways told to begin anew; their clients recover."),
@@ -47,6 +55,37 @@ static enum rp_err put_relays(struct rp_buf *out, const struct rp_core_stats *s)
         COUNTER("relays_refused", s->relays_refused,
                 "Relays whose gateway was not there or had no credit."),
         COUNTER("relays_malformed", s->relays_malformed, "Relays of a kind nobody knows, dropped."),
+    };
+    return PUT(out, metrics);
+}
+
+static enum rp_err put_workers(struct rp_buf *out, const struct rp_core_stats *s) {
+    const struct rp_metric metrics[] = {
+        GAUGE("workers", s->workers, "App workers with a link."),
+        GAUGE("sockets_unserved", s->unserved, "Sockets of app namespaces that no worker has."),
+        GAUGE("tasks", s->tasks_open,
+              "Requests that workers decide upon or handle, or whose answer is kept."),
+        GAUGE("tasks_waiting", s->tasks_waiting, "Of these, those there is no worker for."),
+        COUNTER("tasks_begun", s->tasks, "Requests of clients given to workers."),
+        COUNTER("tasks_refused", s->tasks_refused,
+                "Of these, those that waited in vain, or could not wait."),
+        COUNTER("events_invoked", s->invoked, "Times an event was given to a worker."),
+        COUNTER("tasks_disowned", s->disowned,
+                "Times a worker did not know the socket of its task."),
+        COUNTER("admissions_refused", s->admissions_refused, "Connects that workers refused."),
+        COUNTER("workers_lost", s->workers_lost,
+                "Workers given up, or that said goodbye; their sockets went to others."),
+        COUNTER("sockets_moved", s->sockets_moved, "Sockets given to a worker that had fewer."),
+        COUNTER("emits", s->emits, "Events emitted by workers into the log."),
+        COUNTER("emits_volatile", s->emits_volatile, "Events emitted by workers past the log."),
+        COUNTER("acks", s->acks, "Answers of clients to events of workers."),
+        COUNTER("acks_ignored", s->acks_ignored, "Answers to what was not asked, or twice."),
+        COUNTER("acks_forgotten", s->acks_forgotten,
+                "Events that a session owed an ack for, forgotten because it owed too many."),
+        COUNTER("side_events", s->sides, "Events from a worker to the others."),
+        COUNTER("fetches", s->fetches, "Questions of workers for sockets, page by page."),
+        COUNTER("outboxes_overflowed", s->outboxes_overflowed,
+                "Links given up because too little was taken from them."),
     };
     return PUT(out, metrics);
 }
@@ -81,6 +120,10 @@ static enum rp_err put_events(struct rp_buf *out, const struct rp_core_stats *s)
         COUNTER("committed", s->committed, "Records committed to the log."),
         COUNTER("delivers", s->delivers, "Events put on links, one per gateway and event."),
         COUNTER("replayed_events", s->replayed_events, "Events sent to sessions that catch up."),
+        COUNTER("replayed_again", s->replayed_again,
+                "Those of them that wanted an ack and were sent before."),
+        COUNTER("owed_lost", s->owed_lost,
+                "Events without an ack that could not be found for a session that came back."),
         COUNTER("replay_pages", s->replay_pages, "Pages of such events."),
         COUNTER("reads", s->reads, "Reads of old events asked of the engine."),
         GAUGE("cursors", s->cursors, "Sessions that catch up."),
@@ -120,6 +163,7 @@ enum rp_err rp_report_metrics(void *ctx, struct rp_buf *out) {
     const struct rp_core_stats *s = rp_core_stats(report->core);
     enum rp_err err = put_links(out, s, rp_hub_stats(report->hub));
     err = err == RP_OK ? put_relays(out, s) : err;
+    err = err == RP_OK ? put_workers(out, s) : err;
     err = err == RP_OK ? put_sessions(out, s) : err;
     err = err == RP_OK ? put_events(out, s) : err;
     return err == RP_OK ? put_engine(out, report->engine) : err;
@@ -132,16 +176,19 @@ bool rp_report_health(void *ctx, struct rp_buf *out) {
     enum rp_err full = rp_buf_printf(
         out,
         ",\"epoch\":\"%s\",\"head\":%" PRIu64 ",\"first\":%" PRIu64 ",\"gateways\":%" PRIu64
-        ",\"sessions\":%" PRIu64 ",\"connected\":%" PRIu64 ",\"log_full\":%s,\"stopping\":%s",
-        report->engine->epoch, s->head, s->first, s->gateways, s->sessions, s->connected,
-        accepts ? "false" : "true", report->stopping ? "true" : "false");
+        ",\"workers\":%" PRIu64 ",\"sessions\":%" PRIu64 ",\"connected\":%" PRIu64
+        ",\"log_full\":%s,\"stopping\":%s",
+        report->engine->epoch, s->head, s->first, s->gateways, s->workers, s->sessions,
+        s->connected, accepts ? "false" : "true", report->stopping ? "true" : "false");
     (void) full; /* a few hundred bytes */
     return !report->stopping && rp_core_failure(report->core) == RP_OK;
 }
 
 void rp_report_links(struct rp_core *core, const struct rp_core_stats *live,
                      struct rp_report_links *told) {
-    const struct rp_report_links is = {.hellos = live->hellos,
+    const struct rp_report_links is = {.gateways_linked = live->gateways_linked,
+                                       .workers_linked = live->workers_linked,
+                                       .workers_lost = live->workers_lost,
                                        .hellos_refused = live->hellos_refused,
                                        .links_lost = live->links_lost,
                                        .links_reset = live->links_reset,
@@ -150,6 +197,7 @@ void rp_report_links(struct rp_core *core, const struct rp_core_stats *live,
         return;
     }
     uint64_t gateways = rp_core_stats(core)->gateways;
+    uint64_t workers = rp_core_stats(core)->workers;
     if (is.links_lost != told->links_lost) {
         rp_log_warn("lost the link of a gateway, its sessions wait for it lost=%" PRIu64
                     " gateways=%" PRIu64,
@@ -167,12 +215,22 @@ void rp_report_links(struct rp_core *core, const struct rp_core_stats *live,
             is.gateways_gone - told->gateways_gone, gateways);
     }
     if (is.hellos_refused != told->hellos_refused) {
-        rp_log_warn("refused a gateway, its own log says why refused=%" PRIu64 " gateways=%" PRIu64,
+        rp_log_warn("refused a gateway or a worker, its own log says why refused=%" PRIu64
+                    " gateways=%" PRIu64,
                     is.hellos_refused - told->hellos_refused, gateways);
     }
-    if (is.hellos != told->hellos) {
+    if (is.gateways_linked != told->gateways_linked) {
         rp_log_info("a gateway has a link new=%" PRIu64 " gateways=%" PRIu64,
-                    is.hellos - told->hellos, gateways);
+                    is.gateways_linked - told->gateways_linked, gateways);
+    }
+    if (is.workers_linked != told->workers_linked) {
+        rp_log_info("an app worker has a link new=%" PRIu64 " workers=%" PRIu64,
+                    is.workers_linked - told->workers_linked, workers);
+    }
+    if (is.workers_lost != told->workers_lost) {
+        rp_log_info("an app worker is gone, others get its sockets gone=%" PRIu64
+                    " workers=%" PRIu64,
+                    is.workers_lost - told->workers_lost, workers);
     }
     *told = is;
 }

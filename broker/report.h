@@ -19,7 +19,8 @@ bool rp_report_health(void *ctx, struct rp_buf *out);
 /* One line of log for each kind of change in the links since the last call. Cheap if there is
  * none. */
 struct rp_report_links {
-    uint64_t hellos, hellos_refused, links_lost, links_reset, gateways_gone;
+    uint64_t gateways_linked, workers_linked, workers_lost;
+    uint64_t hellos_refused, links_lost, links_reset, gateways_gone;
 };
 void rp_report_links(struct rp_core *core, const struct rp_core_stats *live,
                      struct rp_report_links *told);

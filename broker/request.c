@@ -91,10 +91,17 @@ static bool resume_position(const struct rp_core *core, const struct rp_session 
     return pos >= session->floor_seq;
 }
 
+/* A CONNECT that a worker has admitted. */
+static bool is_admitted(const struct rp_core *core, const struct rp_peer *peer, uint64_t num) {
+    const struct rp_task *task = rp_core_task(core, peer->incarnation, num);
+    return task != NULL && task->state == RP_TASK_ADMITTED;
+}
+
 static void append_open(struct rp_core *core, const struct rp_peer *peer,
                         const struct rp_op_connect *op) {
     core->stats.not_recovered += op->resume_hash.len > 0;
     struct rp_record_fields open = {.kind = RP_RECORD_OPEN,
+                                    .flags = is_admitted(core, peer, op->num) ? RP_RECORD_APP : 0,
                                     .origin = peer->incarnation,
                                     .num = op->num,
                                     .nsp = op->nsp,
@@ -103,10 +110,20 @@ static void append_open(struct rp_core *core, const struct rp_peer *peer,
     rp_core_append(core, &open);
 }
 
+/* What it owes an ack for and the log has no more is not replayed: it lies before what the client
+ * has, so the client had it. */
+static void forgive_lost(const struct rp_core *core, struct rp_session *session) {
+    while (session->app != NULL && session->app->owed_count > 0 &&
+           session->app->owed[0].seq < core->first) {
+        rp_session_pay(session, session->app->owed[0].seq);
+    }
+}
+
 static void append_resume(struct rp_core *core, const struct rp_peer *peer, uint64_t num,
                           struct rp_session *session, uint64_t pos) {
     core->stats.recovered++;
     session->takeovers++;
+    forgive_lost(core, session);
     struct rp_record_fields resume = {.kind = RP_RECORD_RESUME,
                                       .origin = peer->incarnation,
                                       .num = num,
@@ -115,33 +132,57 @@ static void append_resume(struct rp_core *core, const struct rp_peer *peer, uint
     rp_core_append(core, &resume);
 }
 
-static struct rp_session *returning_session(const struct rp_core *core,
+/* The session to be resumed. One of another kind of namespace (app workers began to serve it, or do
+ * not any more) is not. */
+static struct rp_session *returning_session(const struct rp_core *core, const struct rp_peer *peer,
                                             const struct rp_op_connect *op) {
     if (op->resume_hash.len == 0) {
         return NULL;
     }
     struct rp_session *session = rp_sessions_find_pid(&core->sessions, op->resume_hash);
-    bool usable =
-        session != NULL && !session->ending && rp_bytes_eq(rp_session_nsp(session), op->nsp);
+    bool usable = session != NULL && !session->ending &&
+                  rp_bytes_eq(rp_session_nsp(session), op->nsp) &&
+                  (session->app != NULL) == is_admitted(core, peer, op->num);
     return usable ? session : NULL;
 }
 
-static void request_connect(struct rp_core *core, struct rp_peer *peer,
-                            const struct rp_op_connect *op) {
+/* False: it is malformed, or there are too many sessions; that is answered. */
+static bool may_connect(struct rp_core *core, struct rp_peer *peer,
+                        const struct rp_op_connect *op) {
     bool valid = op->pid_hash.len == RP_PID_HASH_LEN && op->sid.len > 0 &&
                  op->sid.len <= RP_SID_BYTES_MAX && valid_name(op->nsp) &&
-                 (op->resume_hash.len == 0 || op->resume_hash.len == RP_PID_HASH_LEN);
+                 (op->resume_hash.len == 0 || op->resume_hash.len == RP_PID_HASH_LEN) &&
+                 op->handshake.len <= RP_HANDSHAKE_BYTES_MAX;
     if (!valid) {
         rp_core_put_failed(peer, op->num, "bad_args", "malformed CONNECT");
-        return;
+        return false;
     }
     if (core->sessions.by_id.count >= RP_SESSIONS_MAX) {
         core->stats.requests_refused++;
         rp_core_put_failed(peer, op->num, "unavailable", "too many sessions");
+        return false;
+    }
+    return true;
+}
+
+static void request_connect(struct rp_core *core, struct rp_peer *peer,
+                            const struct rp_op_connect *op) {
+    if (!may_connect(core, peer, op)) {
         return;
     }
+    const struct rp_policy *policy = rp_policy_of(&core->policies, op->nsp);
+    if (policy != NULL) {
+        rp_core_admit(core, peer, op, policy);
+    } else if (!op->listed) {
+        rp_core_put_failed(peer, op->num, "invalid_namespace", "Invalid namespace");
+    } else {
+        rp_core_connect(core, peer, op);
+    }
+}
+
+void rp_core_connect(struct rp_core *core, struct rp_peer *peer, const struct rp_op_connect *op) {
     core->stats.connects++;
-    struct rp_session *session = returning_session(core, op);
+    struct rp_session *session = returning_session(core, peer, op);
     uint64_t pos;
     if (session == NULL || !resume_position(core, session, op->offset, &pos)) {
         append_open(core, peer, op);
@@ -154,7 +195,7 @@ static void request_connect(struct rp_core *core, struct rp_peer *peer,
 
 void rp_core_connect_probed(struct rp_core *core, struct rp_peer *peer,
                             const struct rp_op_connect *op, uint64_t pos, bool complete) {
-    struct rp_session *session = returning_session(core, op);
+    struct rp_session *session = returning_session(core, peer, op);
     if (session != NULL && complete) {
         append_resume(core, peer, op->num, session, pos);
     } else {
@@ -164,10 +205,8 @@ void rp_core_connect_probed(struct rp_core *core, struct rp_peer *peer,
 
 /* ---- operations of a connected session ---- */
 
-/* The session, if the operation comes from its valid connection; otherwise the request is refused.
- */
-static struct rp_session *valid_session(struct rp_core *core, struct rp_peer *peer, uint64_t num,
-                                        uint64_t id, uint64_t conn) {
+struct rp_session *rp_core_valid_session(struct rp_core *core, struct rp_peer *peer, uint64_t num,
+                                         uint64_t id, uint64_t conn) {
     struct rp_session *session = rp_sessions_find(&core->sessions, id);
     if (session != NULL && session->conn == conn && session->peer == peer &&
         session->takeovers == 0 && !session->ending) {
@@ -181,7 +220,8 @@ static struct rp_session *valid_session(struct rp_core *core, struct rp_peer *pe
 static void request_close(struct rp_core *core, struct rp_peer *peer,
                           const struct rp_op_close *op) {
     struct rp_session *session = rp_sessions_find(&core->sessions, op->session);
-    if (session == NULL || session->conn != op->conn || session->ending || session->peer != peer) {
+    if (session == NULL || session->conn != op->conn || session->ending || session->peer != peer ||
+        op->reason.len > RP_REASON_BYTES_MAX) {
         rp_core_put_done(peer, op->num, 0, false); /* nothing of this connection is left */
         return;
     }
@@ -195,18 +235,40 @@ static void request_close(struct rp_core *core, struct rp_peer *peer,
                                      .origin = peer->incarnation,
                                      .num = op->num,
                                      .session = session->id,
-                                     .conn = session->conn};
+                                     .conn = session->conn,
+                                     .name = op->reason};
     rp_core_append(core, &close);
 }
 
+/* Whether the room is what is sent to one other socket alone: no client may listen to it. */
+static bool is_own_room(const struct rp_core *core, const struct rp_session *session,
+                        struct rp_bytes name) {
+    const struct rp_room *room = rp_rooms_find(&core->rooms, rp_session_nsp(session), name);
+    return room != NULL && room->is_own && !rp_bytes_eq(rp_session_sid(session), name);
+}
+
+/* Refuses what would let a client hear what is sent to one other socket, or pretend to send it. */
+static bool refuse_own_room(struct rp_core *core, struct rp_peer *peer,
+                            const struct rp_session *session, uint64_t num, struct rp_bytes room) {
+    if (session->app == NULL || !is_own_room(core, session, room)) {
+        return false;
+    }
+    core->stats.requests_refused++;
+    rp_core_put_failed(peer, num, "bad_room", "this room is another socket's own");
+    return true;
+}
+
 static void request_join(struct rp_core *core, struct rp_peer *peer, const struct rp_op_join *op) {
-    struct rp_session *session = valid_session(core, peer, op->num, op->session, op->conn);
+    struct rp_session *session = rp_core_valid_session(core, peer, op->num, op->session, op->conn);
     if (session == NULL) {
         return;
     }
     if (!valid_name(op->room) || op->limit == 0 || op->limit > RP_HISTORY_EVENTS_MAX ||
         op->since > UINT64_MAX >> RP_LIMIT_BITS) {
         rp_core_put_failed(peer, op->num, "bad_args", "malformed JOIN");
+        return;
+    }
+    if (refuse_own_room(core, peer, session, op->num, op->room)) {
         return;
     }
     if (op->upto > 0) { /* done before the link was lost; the rest of its history is missing */
@@ -229,7 +291,8 @@ static void request_join(struct rp_core *core, struct rp_peer *peer, const struc
         rp_core_put_done(peer, op->num, rp_core_peer_pos(core, peer), false);
         return;
     }
-    if (session->open_count + session->joining >= RP_SESSION_ROOMS_MAX ||
+    size_t own = session->app != NULL ? 2 : 0; /* all of the namespace, and its sid */
+    if (session->open_count + session->joining >= RP_SESSION_ROOMS_MAX + own ||
         core->sessions.intervals_count >= RP_INTERVALS_MAX) {
         rp_core_put_failed(peer, op->num, "too_many_rooms", "the session is in too many rooms");
         return;
@@ -250,12 +313,16 @@ static void request_join(struct rp_core *core, struct rp_peer *peer, const struc
 
 static void request_leave(struct rp_core *core, struct rp_peer *peer,
                           const struct rp_op_leave *op) {
-    struct rp_session *session = valid_session(core, peer, op->num, op->session, op->conn);
+    struct rp_session *session = rp_core_valid_session(core, peer, op->num, op->session, op->conn);
     if (session == NULL) {
         return;
     }
     if (!valid_name(op->room)) {
         rp_core_put_failed(peer, op->num, "bad_args", "malformed LEAVE");
+        return;
+    }
+    if (session->app != NULL && rp_bytes_eq(op->room, rp_session_sid(session))) {
+        rp_core_put_failed(peer, op->num, "bad_room", "a socket does not leave its own room");
         return;
     }
     /* Appended even if it is no member now: a join of it may be on its way. */
@@ -272,30 +339,41 @@ static void request_leave(struct rp_core *core, struct rp_peer *peer,
     rp_core_append(core, &leave);
 }
 
-/* Arguments go into the middle of other JSON as they are; that they are JSON is for the gateway to
- * see to. Together with the attachments they are one payload. */
-static bool valid_payload(struct rp_bytes args, struct rp_bytes attachments) {
+/* Arguments go into the middle of other JSON as they are; that they are JSON is for the gateway, or
+ * the worker's library, to see to. Together with the attachments they are one payload. */
+bool rp_core_valid_payload(struct rp_bytes args, struct rp_bytes attachments) {
     size_t count;
     return args.len >= 2 && args.len <= RP_PAYLOAD_BYTES_MAX && args.data[0] == '[' &&
            args.data[args.len - 1] == ']' && attachments.len <= RP_PAYLOAD_BYTES_MAX - args.len &&
            rp_attachments_count(attachments, &count) == RP_OK && count <= RP_SIO_ATTACHMENTS_MAX;
 }
 
+static bool valid_publish(const struct rp_op_publish *op) {
+    return valid_name(op->room) && op->name.len > 0 && op->name.len <= RP_EVENT_BYTES_MAX &&
+           op->id.len <= RP_ID_BYTES_MAX && rp_core_valid_payload(op->args, op->attachments);
+}
+
 static void request_publish(struct rp_core *core, struct rp_peer *peer,
                             const struct rp_op_publish *op) {
-    struct rp_session *session = valid_session(core, peer, op->num, op->session, op->conn);
-    if (session == NULL) {
+    struct rp_session *session = rp_core_valid_session(core, peer, op->num, op->session, op->conn);
+    if (session == NULL || refuse_own_room(core, peer, session, op->num, op->room)) {
         return;
     }
-    if (!valid_name(op->room) || op->name.len == 0 || op->name.len > RP_EVENT_BYTES_MAX ||
-        op->id.len > RP_ID_BYTES_MAX || !valid_payload(op->args, op->attachments)) {
+    if (!valid_publish(op)) {
         rp_core_put_failed(peer, op->num, "bad_args", "malformed PUBLISH");
         return;
     }
     core->stats.publishes++;
     if (op->flags & RP_OP_PUBLISH_VOLATILE) {
         core->stats.publishes_volatile++;
-        rp_core_deliver_volatile(core, session, op);
+        struct rp_op_deliver deliver = {.nsp = rp_session_nsp(session),
+                                        .room = op->room,
+                                        .except =
+                                            op->flags & RP_OP_PUBLISH_NO_ECHO ? session->conn : 0,
+                                        .name = op->name,
+                                        .args = op->args,
+                                        .attachments = op->attachments};
+        rp_core_deliver_volatile(core, &deliver);
         rp_core_put_done(peer, op->num, 0, false);
         return;
     }
@@ -316,6 +394,23 @@ static void request_publish(struct rp_core *core, struct rp_peer *peer,
     rp_core_append(core, &event);
 }
 
+/* A session that this process found in the log, opened by this very request: here is its handshake.
+ */
+static void learn_handshake(struct rp_core *core, const struct rp_peer *peer,
+                            const struct rp_op_connect *op) {
+    uint64_t seq = rp_peer_known_seq(peer, op->num);
+    size_t at = seq > 0 ? rp_tail_after(&core->tail, seq - 1) : core->tail.count;
+    if (at == core->tail.count || rp_tail_at(&core->tail, at)->seq != seq) {
+        return;
+    }
+    const struct rp_record *r = rp_tail_at(&core->tail, at);
+    struct rp_session *session =
+        rp_sessions_find(&core->sessions, r->f.kind == RP_RECORD_OPEN ? seq : r->f.session);
+    if (session != NULL && session->conn == seq) {
+        rp_session_set_handshake(session, op->handshake);
+    }
+}
+
 /* A request that was in the log, or on its way there, when the link resumed: its record will answer
  * it. Only a join with since says something new: how much of its history has arrived. */
 static bool is_known(struct rp_core *core, struct rp_peer *peer, const struct rp_op *op,
@@ -324,6 +419,9 @@ static bool is_known(struct rp_core *core, struct rp_peer *peer, const struct rp
         return false;
     }
     core->stats.requests_resent++;
+    if (op->kind == RP_OP_CONNECT) {
+        learn_handshake(core, peer, &op->connect);
+    }
     if (op->kind == RP_OP_JOIN && op->join.has_since) {
         peer->resent = rp_array_reserve(peer->resent, peer->resent_count, &peer->resent_capacity,
                                         sizeof(*peer->resent));
@@ -335,7 +433,9 @@ static bool is_known(struct rp_core *core, struct rp_peer *peer, const struct rp
 
 static void request_history(struct rp_core *core, struct rp_peer *peer, const struct rp_op *op) {
     const struct rp_op_history *h = &op->history;
-    if (valid_session(core, peer, h->num, h->session, h->conn) == NULL) {
+    const struct rp_session *session =
+        rp_core_valid_session(core, peer, h->num, h->session, h->conn);
+    if (session == NULL || refuse_own_room(core, peer, session, h->num, h->room)) {
         return;
     }
     if (valid_name(h->room) && h->limit > 0 && h->limit <= RP_HISTORY_EVENTS_MAX) {
@@ -347,7 +447,7 @@ static void request_history(struct rp_core *core, struct rp_peer *peer, const st
 
 static void request_presence(struct rp_core *core, struct rp_peer *peer, const struct rp_op *op) {
     const struct rp_op_presence *p = &op->presence;
-    if (valid_session(core, peer, p->num, p->session, p->conn) == NULL) {
+    if (rp_core_valid_session(core, peer, p->num, p->session, p->conn) == NULL) {
         return;
     }
     if (valid_name(p->room)) {
@@ -357,18 +457,57 @@ static void request_presence(struct rp_core *core, struct rp_peer *peer, const s
     }
 }
 
-void rp_core_request(struct rp_core *core, struct rp_peer *peer, const struct rp_op *op) {
-    uint64_t num = op->connect.num; /* every request begins with it */
-    if (num == 0 || is_known(core, peer, op, num)) {
-        return;
-    }
+/* Whether a room event is small enough to be asked about. */
+static bool is_bounded(const struct rp_op *op) {
     switch (op->kind) {
-    case RP_OP_CONNECT:
-        request_connect(core, peer, &op->connect);
-        break;
-    case RP_OP_CLOSE:
-        request_close(core, peer, &op->close);
-        break;
+    case RP_OP_JOIN:
+        return valid_name(op->join.room);
+    case RP_OP_LEAVE:
+        return valid_name(op->leave.room);
+    case RP_OP_PUBLISH:
+        return valid_publish(&op->publish);
+    case RP_OP_HISTORY:
+        return valid_name(op->history.room);
+    default:
+        return valid_name(op->presence.room);
+    }
+}
+
+/* In a namespace of app workers the room events are theirs to have, or to be asked about. True: the
+ * request has been dealt with. */
+static bool is_withheld(struct rp_core *core, struct rp_peer *peer, const struct rp_op *op) {
+    const struct rp_op_presence *head = &op->presence; /* all begin with num, session, conn */
+    struct rp_session *session = rp_sessions_find(&core->sessions, head->session);
+    if (session == NULL || (session->app == NULL && core->policies.count == 0)) {
+        return false;
+    }
+    const struct rp_policy *policy = rp_policy_of(&core->policies, rp_session_nsp(session));
+    if (session->app == NULL && policy == NULL) {
+        return false;
+    }
+    if (session->app == NULL) { /* no worker has admitted it: it is being closed */
+        core->stats.requests_refused++;
+        rp_core_put_failed(peer, head->num, "superseded", "app workers serve this namespace now");
+        return true;
+    }
+    uint32_t flags = policy != NULL ? policy->flags : 0;
+    if (!(flags & RP_RECORD_ROOMS_ON)) {
+        core->stats.requests_refused++;
+        rp_core_put_failed(peer, head->num, "unknown_event", "this namespace has no room events");
+        return true;
+    }
+    if (!(flags & RP_RECORD_ROOMS_ASK) || !is_bounded(op)) {
+        return false; /* or else a refusal, for which no worker is needed */
+    }
+    session = rp_core_valid_session(core, peer, head->num, head->session, head->conn);
+    if (session != NULL) {
+        rp_core_check(core, peer, session, op);
+    }
+    return true;
+}
+
+void rp_core_room_request(struct rp_core *core, struct rp_peer *peer, const struct rp_op *op) {
+    switch (op->kind) {
     case RP_OP_JOIN:
         request_join(core, peer, &op->join);
         break;
@@ -385,6 +524,33 @@ void rp_core_request(struct rp_core *core, struct rp_peer *peer, const struct rp
         request_presence(core, peer, op);
         break;
     default:
+        break;
+    }
+}
+
+void rp_core_request(struct rp_core *core, struct rp_peer *peer, const struct rp_op *op) {
+    uint64_t num = op->connect.num; /* every request begins with it */
+    peer->newest = num > peer->newest ? num : peer->newest;
+    if (num == 0 || is_known(core, peer, op, num)) {
+        return;
+    }
+    switch (op->kind) {
+    case RP_OP_CONNECT:
+        request_connect(core, peer, &op->connect);
+        break;
+    case RP_OP_CLOSE:
+        request_close(core, peer, &op->close);
+        break;
+    case RP_OP_EVENT:
+        rp_core_client_event(core, peer, op);
+        break;
+    case RP_OP_ACKED:
+        rp_core_acked(core, peer, &op->acked);
+        break;
+    default:
+        if (!is_withheld(core, peer, op)) {
+            rp_core_room_request(core, peer, op);
+        }
         break;
     }
 }

@@ -48,7 +48,9 @@ struct rp_room *rp_rooms_get(struct rp_rooms *rooms, struct rp_bytes nsp, struct
     if (room == NULL) {
         room = rp_alloc(sizeof(*room) + nsp.len + name.len);
         memcpy(room->data, nsp.data, nsp.len);
-        memcpy(room->data + nsp.len, name.data, name.len);
+        if (name.len > 0) { /* the room "" is the whole namespace */
+            memcpy(room->data + nsp.len, name.data, name.len);
+        }
         room->nsp = rp_bytes(room->data, nsp.len);
         room->name = rp_bytes(room->data + nsp.len, name.len);
         rp_list_init(&room->members);

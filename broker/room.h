@@ -23,10 +23,11 @@ struct rp_room {
     struct rp_list members;  /* struct rp_interval.room_node: open intervals, oldest first */
     uint32_t members_count;
     uint32_t intervals_count; /* open and closed, of all sessions */
+    bool is_own;              /* a session of an app namespace has it as its sid */
     struct rp_interest *interest;
     size_t interest_count, interest_capacity;
-    struct rp_record *
-        *events; /* the room's events in the tail, oldest at events_from; shared with the tail */
+    struct rp_record **events; /* the room's events in the tail, oldest at events_from; shared with
+                                  the tail, and with the event's other rooms */
     size_t events_from, events_count, events_capacity;
     struct rp_bytes nsp, name; /* in data */
     uint8_t data[];

@@ -56,6 +56,17 @@ static void free_interval(struct rp_sessions *sessions, struct rp_interval *inte
     free(interval);
 }
 
+static void free_app(struct rp_app *app) {
+    if (app != NULL) {
+        RP_ASSERT(rp_list_is_empty(&app->tasks));
+        rp_list_remove(&app->serving_node);
+        rp_blob_unref(app->handshake);
+        rp_blob_unref(app->data);
+        free(app->owed);
+        free(app);
+    }
+}
+
 void rp_sessions_remove(struct rp_sessions *sessions, struct rp_session *s) {
     RP_ASSERT(s->peer == NULL && s->cursor == NULL);
     for (struct rp_interval *i = s->open, *next; i != NULL; i = next) {
@@ -69,6 +80,7 @@ void rp_sessions_remove(struct rp_sessions *sessions, struct rp_session *s) {
     rp_list_remove(&s->closed_node);
     rp_map_remove(&sessions->by_id, &s->by_id);
     rp_map_remove(&sessions->by_pid, &s->by_pid);
+    free_app(s->app);
     free(s);
 }
 
@@ -173,4 +185,90 @@ uint64_t rp_session_forget_before(const struct rp_session *s, size_t max) {
         i = i->next;
     }
     return i->to_seq;
+}
+
+/* ---- sessions of app namespaces ---- */
+
+void rp_session_make_app(struct rp_session *s) {
+    RP_ASSERT(s->app == NULL);
+    s->app = RP_NEW(struct rp_app);
+    s->app->session = s;
+    rp_list_init(&s->app->tasks);
+}
+
+static void set_blob(struct rp_blob **blob, struct rp_bytes bytes) {
+    rp_blob_unref(*blob);
+    *blob = rp_blob_new(bytes.len);
+    memcpy((*blob)->data, bytes.data, bytes.len);
+}
+
+void rp_session_set_handshake(struct rp_session *s, struct rp_bytes json) {
+    if (s->app != NULL && json.len > 0) {
+        set_blob(&s->app->handshake, json);
+    }
+}
+
+void rp_session_drop_handshake(struct rp_session *s) {
+    if (s->app != NULL) {
+        s->app->handshake = rp_blob_unref(s->app->handshake);
+    }
+}
+
+void rp_session_set_data(struct rp_session *s, struct rp_bytes json) {
+    if (s->app != NULL && json.len > 0) {
+        set_blob(&s->app->data, json);
+    }
+}
+
+size_t rp_session_owed_after(const struct rp_session *s, uint64_t after) {
+    size_t low = 0, high = s->app->owed_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (s->app->owed[middle].seq > after) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+const struct rp_owed *rp_session_owes(const struct rp_session *s, uint64_t seq) {
+    if (s->app == NULL || s->app->owed_count == 0 || seq == 0) {
+        return NULL;
+    }
+    size_t at = rp_session_owed_after(s, seq - 1);
+    return at < s->app->owed_count && s->app->owed[at].seq == seq ? &s->app->owed[at] : NULL;
+}
+
+void rp_session_paying(struct rp_session *s, uint64_t seq, bool paying) {
+    const struct rp_owed *owed = rp_session_owes(s, seq);
+    if (owed != NULL) {
+        s->app->owed[owed - s->app->owed].paying = paying;
+    }
+}
+
+void rp_session_pay(struct rp_session *s, uint64_t seq) {
+    const struct rp_owed *owed = rp_session_owes(s, seq);
+    if (owed != NULL) {
+        size_t at = (size_t) (owed - s->app->owed);
+        s->app->owed_count--;
+        memmove(s->app->owed + at, s->app->owed + at + 1,
+                (s->app->owed_count - at) * sizeof(*owed));
+    }
+}
+
+bool rp_session_owe(struct rp_session *s, const struct rp_owed *owed) {
+    struct rp_app *app = s->app;
+    RP_ASSERT(app->owed_count == 0 || app->owed[app->owed_count - 1].seq < owed->seq);
+    bool all = app->owed_count < RP_SESSION_UNACKED_MAX;
+    if (!all) { /* it will not be replayed, so nothing from before it can be served exactly */
+        s->floor_seq = s->floor_seq > app->owed[0].seq ? s->floor_seq : app->owed[0].seq;
+        rp_session_pay(s, app->owed[0].seq);
+    }
+    size_t capacity = app->owed_capacity;
+    app->owed = rp_array_reserve(app->owed, app->owed_count, &capacity, sizeof(*owed));
+    app->owed_capacity = (uint32_t) capacity;
+    app->owed[app->owed_count++] = *owed;
+    return all;
 }

@@ -10,7 +10,7 @@ struct rp_tail {
     struct rp_record **ring;
     size_t capacity; /* a power of two */
     size_t from, count;
-    size_t records_max, bytes_max, bytes;
+    size_t records_max, bytes_max, bytes; /* bytes: of the records and their further rooms */
     uint64_t base;
     struct rp_rooms *rooms; /* whose event lists follow the tail */
 };

@@ -16,7 +16,7 @@ static void test_another_version_is_refused(void **state) {
         struct rp_op refused = next(1, RP_OP_REFUSED);
         assert_text(refused.refused.code, "version");
         char expected[80];
-        snprintf(expected, sizeof expected, "this broker speaks protocol version 2, the gateway %d",
+        snprintf(expected, sizeof expected, "this broker speaks protocol version 3, the gateway %d",
                  (int) version);
         assert_text(refused.refused.message, expected);
         nothing_more(1);
@@ -24,6 +24,44 @@ static void test_another_version_is_refused(void **state) {
     assert_int_equal(rp_core_stats(bench.core)->hellos_refused, 3);
     assert_int_equal(rp_core_stats(bench.core)->gateways, 0);
     link_up(1, 5); /* the same link may try again with the right one */
+}
+
+static void say_hello_as(uint64_t link_id, uint64_t role) {
+    send(link_id, (struct rp_op){.kind = RP_OP_HELLO,
+                                 .hello = {.version = RP_PROTOCOL_VERSION,
+                                           .incarnation = 1000 + link_id,
+                                           .role = role}});
+    run();
+}
+
+static void test_roles_that_were_not_granted_are_refused(void **state) {
+    (void) state;
+    static const struct {
+        unsigned granted;
+        uint64_t role;
+        bool ok;
+    } cases[] = {
+        {RP_CORE_GATEWAY, RP_OP_GATEWAY, true},
+        {RP_CORE_WORKER, RP_OP_GATEWAY, false},
+        {0, RP_OP_GATEWAY, false},
+        {RP_CORE_GATEWAY | RP_CORE_WORKER, RP_OP_GATEWAY, true},
+        {RP_CORE_GATEWAY, RP_OP_WORKER, false},
+        {0, RP_OP_WORKER, false},
+        {RP_CORE_GATEWAY | RP_CORE_WORKER, 2, false},
+        {RP_CORE_GATEWAY | RP_CORE_WORKER, UINT64_MAX, false},
+    };
+    uint64_t refused = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rp_core_grant(bench.core, cases[i].granted);
+        say_hello_as(i + 1, cases[i].role);
+        refused += !cases[i].ok;
+        if (cases[i].ok) {
+            next(i + 1, RP_OP_WELCOME);
+        } else {
+            assert_text(next(i + 1, RP_OP_REFUSED).refused.code, "role");
+        }
+        assert_int_equal(rp_core_roles_refused(bench.core), refused);
+    }
 }
 
 static void test_the_incarnation_0_is_refused(void **state) {
@@ -410,7 +448,8 @@ static void test_a_resent_connect_is_answered_exactly_once(void **state) {
                                .connect = {.num = 1,
                                            .nsp = RP_BYTES_LIT("/"),
                                            .sid = RP_BYTES_LIT("sid"),
-                                           .pid_hash = pid_hash(1)}};
+                                           .pid_hash = pid_hash(1),
+                                           .listed = 1}};
             uint64_t seen = publish_until((struct member){1, 0, 0}, (enum moment) moment, op);
             if (restart) {
                 bench_restart();
@@ -554,6 +593,7 @@ static void test_sessions_expire(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(test_another_version_is_refused),
+        BENCH_TEST(test_roles_that_were_not_granted_are_refused),
         BENCH_TEST(test_the_incarnation_0_is_refused),
         BENCH_TEST(test_nothing_counts_before_hello),
         BENCH_TEST(test_a_second_hello_on_a_link_is_ignored),

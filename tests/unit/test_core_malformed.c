@@ -184,7 +184,8 @@ static struct rp_op connect_op(void) {
                           .connect = {.num = bench.next_num++,
                                       .nsp = RP_BYTES_LIT("/"),
                                       .sid = RP_BYTES_LIT("sid"),
-                                      .pid_hash = pid_hash(7)}};
+                                      .pid_hash = pid_hash(7),
+                                      .listed = 1}};
 }
 
 static void assert_bad(struct rp_op op) {

@@ -119,6 +119,7 @@ static void test_unknown_pids_and_other_namespaces_are_not_recovered(void **stat
                                        .nsp = RP_BYTES_LIT("/other"),
                                        .sid = RP_BYTES_LIT("sid"),
                                        .pid_hash = pid_hash(3),
+                                       .listed = 1,
                                        .resume_hash = pid_hash(1)}});
     run();
     assert_int_equal(next(1, RP_OP_CONNECTED).connected.recovered, 0);

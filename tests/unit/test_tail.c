@@ -1,6 +1,8 @@
 /* tests/unit/test_tail.c — broker/tail, broker/record: the newest records, within bounds. */
 #include "broker/tail.h"
 
+#include "proto/attachments.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -95,6 +97,47 @@ static void test_a_record_past_the_bound_stands_alone(void **state) {
     }
 }
 
+static size_t events_of(const char *name) {
+    const struct rp_room *room = rp_rooms_find(&rooms, RP_BYTES_LIT("/"), rp_bytes_str(name));
+    return room != NULL ? room->events_count : 0;
+}
+
+/* An event is in the list of each of its rooms, once, as long as the tail has it. */
+static void test_an_event_is_listed_in_each_of_its_rooms(void **state) {
+    (void) state;
+    enum { MAX = 10 };
+    rp_tail_init(&tail, &rooms, 0, MAX, SIZE_MAX);
+    static const char *const further[] = {"b", "a", "", "b", "c"}; /* some again */
+    struct rp_buf list;
+    rp_buf_init(&list, 100);
+    for (size_t i = 0; i < 5; i++) {
+        assert_int_equal(rp_attachments_put(&list, rp_bytes_str(further[i])), RP_OK);
+    }
+    size_t bytes = 0;
+    for (uint64_t seq = 1; seq <= 5 * MAX; seq++) {
+        struct rp_record_fields fields = {.kind = RP_RECORD_EVENT,
+                                          .nsp = RP_BYTES_LIT("/"),
+                                          .room = rp_bytes_str(seq % 2 ? "a" : "d"),
+                                          .rooms = seq % 2 ? rp_buf_bytes(&list) : rp_bytes("", 0)};
+        struct rp_record *r = rp_record_new(&fields);
+        r->seq = seq;
+        bytes += r->size;
+        rp_tail_push(&tail, r);
+        rp_record_unref(r);
+        if (seq >= MAX) {
+            static const char *const names[] = {"a", "b", "", "c", "d"};
+            for (size_t i = 0; i < 5; i++) {
+                assert_int_equal(events_of(names[i]), MAX / 2);
+            }
+        }
+    }
+    assert_true(tail.bytes > bytes / 5); /* further rooms have their price */
+    rp_buf_done(&list);
+    rp_tail_trim(&tail, 5 * MAX);
+    assert_int_equal(tail.bytes, 0);
+    assert_int_equal(rooms.map.count, 0);
+}
+
 static void test_a_record_is_a_copy_of_its_fields(void **state) {
     (void) state;
     rp_tail_init(&tail, &rooms, 0, 1, 1);
@@ -137,6 +180,7 @@ int main(void) {
         TEST(test_the_newest_stay_within_the_count),
         TEST(test_the_newest_stay_within_the_bytes),
         TEST(test_a_record_past_the_bound_stands_alone),
+        TEST(test_an_event_is_listed_in_each_of_its_rooms),
         TEST(test_a_record_is_a_copy_of_its_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
