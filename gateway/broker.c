@@ -66,9 +66,12 @@ void rp_gateway_uplink_lost(struct rp_gateway *g, uint64_t now_ms) {
 }
 
 void rp_broker_close_session(struct rp_gateway *g, struct rp_client *client, uint64_t session,
-                             uint64_t conn, bool ended) {
+                             uint64_t conn, bool ended, enum rp_leave why) {
     struct rp_op op = {.kind = RP_OP_CLOSE,
-                       .close = {.session = session, .conn = conn, .ended = ended}};
+                       .close = {.session = session,
+                                 .conn = conn,
+                                 .ended = ended,
+                                 .reason = rp_bytes_str(rp_leave_text(why))}};
     struct rp_request_options options = {.client = client};
     rp_request_add(g, &op, &options);
 }
@@ -85,7 +88,10 @@ void rp_broker_turn(struct rp_gateway *g) {
     }
     send_close_retries(g);
     rp_request_send(g);
-    if (g->link_state == RP_LINK_UP && rp_link_heartbeat_due(&g->link, g->now_ms)) {
+    bool due =
+        g->ended_untold >= RP_LINK_ENDED_UNTOLD_MAX || rp_link_heartbeat_due(&g->link, g->now_ms);
+    if (g->link_state == RP_LINK_UP && due) {
+        g->ended_untold = 0;
         rp_link_put_heartbeat(&g->link, g->seen, rp_request_lowest(g));
     }
 }
@@ -114,6 +120,11 @@ static void raise_seen(struct rp_gateway *g, uint64_t seq) {
 
 /* ---- resume ---- */
 
+/* What SESSION says of it. */
+static uint64_t catching_of(const struct rp_socket *s) {
+    return s->state != RP_SOCKET_CATCHING ? 0 : s->owing ? 2 : 1;
+}
+
 static void got_welcome(struct rp_gateway *g, const struct rp_op_welcome *op) {
     if (g->link_state != RP_LINK_OPENING || !rp_offset_is_epoch(op->epoch)) {
         return;
@@ -133,8 +144,9 @@ static void got_welcome(struct rp_gateway *g, const struct rp_op_welcome *op) {
         struct rp_op session = {.kind = RP_OP_SESSION,
                                 .session = {.session = s->session,
                                             .conn = s->conn,
-                                            .catching = s->state == RP_SOCKET_CATCHING,
-                                            .pos = s->pos}};
+                                            .catching = catching_of(s),
+                                            .pos = s->pos,
+                                            .handshake = rp_app_handshake(g, s)}};
         rp_link_put(&g->link, &session);
         sessions++;
     }
@@ -164,7 +176,7 @@ static void got_reset(struct rp_gateway *g, const struct rp_op_reset *op) {
         struct rp_client *c = RP_CONTAINER_OF(it, struct rp_client, node);
         bool polls = c->wire == NULL; /* its sid names an incarnation that is no more */
         if (!rp_list_is_empty(&c->sockets) || polls) {
-            rp_client_close(g, c, 1001, "the gateway begins anew", false);
+            rp_client_close(g, c, 1001, "the gateway begins anew", RP_LEAVE_UNTOLD);
         }
     }
     rp_broker_link_down(g, "reset");
@@ -180,6 +192,11 @@ static void got_reset(struct rp_gateway *g, const struct rp_op_reset *op) {
 
 /* ---- answers ---- */
 
+/* It came when no workers were there, so nobody kept what they would be told: it comes again. */
+static void close_unknown(struct rp_gateway *g, struct rp_client *c) {
+    rp_client_close(g, c, 1012, "app workers are there now", RP_LEAVE_FORCED);
+}
+
 static void got_connected(struct rp_gateway *g, const struct rp_op_connected *op) {
     struct rp_request *request = rp_request_find(g, op->num);
     raise_seen(g, op->conn);
@@ -189,9 +206,15 @@ static void got_connected(struct rp_gateway *g, const struct rp_op_connected *op
     struct rp_socket *s = request->socket;
     if (s == NULL) {
         /* whoever asked is gone; of a new session nobody knows the pid */
-        rp_broker_close_session(g, request->client, op->session, op->conn, !op->recovered);
+        rp_broker_close_session(g, request->client, op->session, op->conn, !op->recovered,
+                                request->client != NULL ? RP_LEAVE_CLIENT_DISCONNECT
+                                                        : RP_LEAVE_TRANSPORT_CLOSE);
+    } else if (op->app != 0 && s->handshake == NULL && g->apps_count > 0) {
+        close_unknown(g, s->client);
+        rp_broker_close_session(g, NULL, op->session, op->conn, !op->recovered, RP_LEAVE_FORCED);
     } else if (op->sid.len > RP_SID_BYTES_MAX) {
-        rp_client_close(g, s->client, 1013, "the session cannot be served now", true);
+        rp_client_close(g, s->client, 1013, "the session cannot be served now",
+                        RP_LEAVE_FORCED_SERVER);
     } else {
         if (op->recovered && request->room.len == RP_ID_CHARS) {
             memcpy(s->pid, request->room.data, RP_ID_CHARS);
@@ -212,7 +235,8 @@ static void retry_close(struct rp_gateway *g, const struct rp_request *request) 
     *retry = (struct rp_close_retry){.due_ms = g->now_ms + RP_CLOSE_RETRY_MS,
                                      .session = op.close.session,
                                      .conn = op.close.conn,
-                                     .ended = op.close.ended != 0};
+                                     .ended = op.close.ended != 0,
+                                     .why = rp_leave_of(op.close.reason)};
     rp_list_append(&g->close_retries, &retry->node);
 }
 
@@ -224,8 +248,25 @@ static void send_close_retries(struct rp_gateway *g) {
             return;
         }
         rp_list_remove(first);
-        rp_broker_close_session(g, NULL, retry->session, retry->conn, retry->ended);
+        rp_broker_close_session(g, NULL, retry->session, retry->conn, retry->ended, retry->why);
         free(retry);
+    }
+}
+
+/* A worker's no that is about a handshake we did not keep is none. */
+static void connect_failed(struct rp_gateway *g, struct rp_socket *s,
+                           const struct rp_op_failed *op) {
+    bool refused = rp_bytes_eq_str(op->code, "refused");
+    if (refused && s->handshake == NULL && g->apps_count > 0) {
+        close_unknown(g, s->client);
+    } else if (refused) {
+        rp_socket_refused(g, s, op->message, op->data);
+    } else if (rp_bytes_eq_str(op->code, "invalid_namespace")) {
+        s->client->unlisted_refused += s->client->unlisted_refused < UINT16_MAX;
+        rp_socket_refused(g, s, RP_BYTES_LIT("Invalid namespace"), rp_bytes(NULL, 0));
+    } else {
+        rp_client_close(g, s->client, 1013, "the session cannot be served now",
+                        RP_LEAVE_FORCED_SERVER);
     }
 }
 
@@ -237,21 +278,20 @@ static void got_failed(struct rp_gateway *g, const struct rp_op_failed *op) {
     if (request->kind == RP_OP_CLOSE && rp_bytes_eq_str(op->code, "unavailable")) {
         retry_close(g, request);
     }
-    struct rp_client *c = request->socket != NULL ? request->socket->client : NULL;
-    bool connecting = request->kind == RP_OP_CONNECT;
-    if (!connecting) {
+    if (request->kind == RP_OP_CONNECT && request->socket != NULL) {
+        connect_failed(g, request->socket, op);
+    } else if (request->kind != RP_OP_CONNECT && request->kind != RP_OP_ACKED) {
         rp_roomevent_failed(g, request, op->code, op->message);
     }
     rp_request_free(g, request);
-    if (connecting && c != NULL) {
-        rp_client_close(g, c, 1013, "the session cannot be served now", true);
-    }
 }
 
 static void got_done(struct rp_gateway *g, const struct rp_op_done *op) {
     struct rp_request *request = rp_request_find(g, op->num);
     if (request != NULL) {
-        rp_roomevent_done(g, request, op);
+        if (request->kind != RP_OP_EVENT) { /* whose client gets no ack */
+            rp_roomevent_done(g, request, op);
+        }
         rp_request_free(g, request);
     }
 }
@@ -265,48 +305,6 @@ static void got_result(struct rp_gateway *g, const struct rp_op_result *op) {
 }
 
 /* ---- deliveries ---- */
-
-/* Gives a member an event, and lets it fall back to the log if it takes too little. */
-static void deliver(struct rp_gateway *g, struct rp_socket *s, struct rp_blob *frame,
-                    bool is_volatile) {
-    struct rp_queue *queue = rp_client_queue(s->client);
-    if (is_volatile && queue->bytes > g->config.queue_low_bytes) {
-        g->stats.volatile_dropped++;
-        return;
-    }
-    g->stats.deliveries++;
-    rp_client_put(g, s->client, rp_blob_ref(frame));
-    if (s->state == RP_SOCKET_LIVE &&
-        rp_queue_cost(queue) > rp_client_queue_bound(g, g->config.queue_bytes)) {
-        rp_socket_lag(g, s); /* it has this event, and gets the next from the log */
-    }
-}
-
-static void got_deliver(struct rp_gateway *g, const struct rp_op_deliver *op) {
-    raise_seen(g, op->seq);
-    g->stats.delivers++;
-    struct rp_bytes name = op->nsp.len > 0 ? op->nsp : RP_BYTES_LIT("/");
-    struct rp_nsp *nsp = rp_nsp_find(&g->nsps, name);
-    struct rp_fanout_room *room = nsp != NULL ? rp_fanout_find(&g->fanout, nsp, op->room) : NULL;
-    if (room == NULL) {
-        return;
-    }
-    struct rp_encode_event event = {.nsp = name,
-                                    .name = op->name,
-                                    .args = op->args,
-                                    .attachments = op->attachments,
-                                    .pos = op->seq,
-                                    .seq = op->seq};
-    struct rp_blob *frame = rp_encode_event(g, &event);
-    for (size_t i = frame != NULL ? room->count : 0;
-         i-- > 0;) { /* backwards: a socket that is closed leaves the room */
-        struct rp_socket *s = room->members[i].socket;
-        if (s->state == RP_SOCKET_LIVE && s->conn != op->except) {
-            deliver(g, s, frame, op->is_volatile != 0);
-        }
-    }
-    rp_blob_unref(frame);
-}
 
 static void got_member(struct rp_gateway *g, const struct rp_op_member *op) {
     raise_seen(g, op->seq);
@@ -337,7 +335,7 @@ static void got_hold(struct rp_gateway *g, const struct rp_op_hold *op) {
     }
     if (s->state == RP_SOCKET_CATCHING) {
         /* It fell behind when the broker did not know yet: two positions, so it begins anew. */
-        rp_client_close(g, s->client, 1013, "too slow", true);
+        rp_client_close(g, s->client, 1013, "too slow", RP_LEAVE_FORCED);
         return;
     }
     s->state = RP_SOCKET_CATCHING;
@@ -361,16 +359,18 @@ static void got_replay(struct rp_gateway *g, const struct rp_op_replay *op) {
     }
     if (op->history > 0) {
         count_history(g, op);
-    } else {
+    } else if (!op->again) { /* else it lies before the position */
         s->pos = op->seq;
     }
+    s->owing = s->owing && op->again;
     g->stats.replayed++;
     struct rp_encode_event event = {.nsp = s->nsp->name,
                                     .name = op->name,
                                     .args = op->args,
                                     .attachments = op->attachments,
                                     .pos = op->pos,
-                                    .seq = op->seq};
+                                    .seq = op->seq,
+                                    .wants_ack = op->wants_ack != 0};
     struct rp_blob *frame = rp_encode_event(g, &event);
     if (frame != NULL) {
         rp_client_put(g, s->client, frame);
@@ -383,7 +383,8 @@ static void got_page(struct rp_gateway *g, const struct rp_op_page *op) {
     if (s == NULL || s->state != RP_SOCKET_CATCHING) {
         return;
     }
-    s->pos = op->pos > s->pos ? op->pos : s->pos;
+    s->owing = s->owing && op->again;
+    s->pos = op->pos > s->pos && !op->again ? op->pos : s->pos;
     rp_socket_release_held(g, s);
     if (s->state == RP_SOCKET_CATCHING) {
         s->page = op->page;
@@ -397,6 +398,7 @@ static void got_live(struct rp_gateway *g, const struct rp_op_live *op) {
     struct rp_socket *s = rp_socket_find(g, op->conn);
     if (s != NULL && s->state == RP_SOCKET_CATCHING) {
         s->state = RP_SOCKET_LIVE;
+        s->owing = false;
         rp_socket_release_held(g, s);
     }
 }
@@ -405,7 +407,7 @@ static void got_evict(struct rp_gateway *g, uint64_t conn, const char *reason) {
     struct rp_socket *s = rp_socket_find(g, conn);
     if (s != NULL) {
         g->stats.evicted++;
-        rp_client_close(g, s->client, 1001, reason, true);
+        rp_client_close(g, s->client, 1001, reason, RP_LEAVE_FORCED);
     }
 }
 
@@ -444,7 +446,8 @@ static void operation(struct rp_gateway *g, const struct rp_op *op) {
         got_result(g, &op->result);
         break;
     case RP_OP_DELIVER:
-        got_deliver(g, &op->deliver);
+        raise_seen(g, op->deliver.seq);
+        rp_delivery(g, &op->deliver);
         break;
     case RP_OP_MEMBER:
         got_member(g, &op->member);
@@ -470,6 +473,15 @@ static void operation(struct rp_gateway *g, const struct rp_op *op) {
         got_evict(g, op->evict.conn, reason);
         break;
     }
+    case RP_OP_ANSWER:
+        rp_app_got_answer(g, &op->answer);
+        break;
+    case RP_OP_KICKED:
+        rp_app_got_kicked(g, &op->kicked);
+        break;
+    case RP_OP_APPS:
+        rp_app_got_apps(g, &op->apps);
+        break;
     case RP_OP_RELAYED:
         rp_relay_got(g, &op->relayed);
         break;

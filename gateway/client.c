@@ -68,7 +68,8 @@ struct rp_client *rp_client_by_sid(const struct rp_gateway *g, struct rp_bytes s
 
 /* ---- beginning ---- */
 
-struct rp_client *rp_client_new(struct rp_gateway *g, struct rp_wire *wire) {
+struct rp_client *rp_client_new(struct rp_gateway *g, struct rp_wire *wire,
+                                struct rp_bytes handshake) {
     struct rp_client *c = RP_NEW(struct rp_client);
     c->wire = wire;
     rp_list_init(&c->sockets);
@@ -87,6 +88,7 @@ struct rp_client *rp_client_new(struct rp_gateway *g, struct rp_wire *wire) {
         rp_heartbeat_await_ping(g, c);
     }
     rp_client_update_pause(g, c);
+    rp_app_keep_handshake(g, c, handshake);
     return c;
 }
 
@@ -153,7 +155,8 @@ void rp_client_put(struct rp_gateway *g, struct rp_client *c, struct rp_blob *pa
     bool alone = q->count == 1; /* however large: it would come again by the next connection */
     if (!alone && rp_queue_cost(q) > (bound > least ? bound : least)) {
         g->stats.overflowed++;
-        rp_client_close(g, c, 1013, "too slow: the limit of unsent output is reached", true);
+        rp_client_close(g, c, 1013, "too slow: the limit of unsent output is reached",
+                        RP_LEAVE_FORCED);
     }
 }
 
@@ -179,6 +182,10 @@ bool rp_client_is_paused(const struct rp_client *c) {
     return rp_list_is_linked(&c->paused_node);
 }
 
+static size_t room_left(size_t bytes) {
+    return bytes < RP_LINK_REQUESTS_BYTES_MAX ? RP_LINK_REQUESTS_BYTES_MAX - bytes : 0;
+}
+
 /* A client may have its own maximum of unanswered requests, and less the fuller the gateway is, so
  * that the noisiest are stopped first. One that is echoed must take what comes back; unless it is
  * about to upgrade, when it polls no more and waits for the answer to its POST. */
@@ -187,12 +194,14 @@ static bool is_over_bound(const struct rp_gateway *g, struct rp_client *c) {
         bool upgrading = c->probe != NULL && c->probe->probed;
         return !upgrading && rp_client_queue(c)->bytes > g->config.queue_bytes;
     }
-    size_t total = g->requests_bytes;
-    size_t left = total < RP_LINK_REQUESTS_BYTES_MAX ? RP_LINK_REQUESTS_BYTES_MAX - total : 0;
-    return g->requests_full ||
-           (c->requests_count > 0 &&
-            (c->requests_count >= g->config.client_requests_max || c->requests_bytes > left / 4 ||
-             c->requests_bytes >= RP_CLIENT_REQUESTS_BYTES_MAX));
+    size_t left = room_left(g->requests_bytes - g->events_bytes - g->connects_bytes);
+    bool events_over =
+        c->events_count > 0 && (g->events_full || c->events_bytes > room_left(g->events_bytes) / 4);
+    bool waits_to_connect = g->connects_full && c->sockets_count == 0;
+    return g->requests_full || events_over || waits_to_connect ||
+           (c->requests_count > 0 && (c->requests_count >= g->config.client_requests_max ||
+                                      c->requests_bytes - c->events_bytes > left / 4 ||
+                                      c->requests_bytes >= RP_CLIENT_REQUESTS_BYTES_MAX));
 }
 
 void rp_client_update_pause(struct rp_gateway *g, struct rp_client *c) {
@@ -211,15 +220,14 @@ void rp_client_update_pause(struct rp_gateway *g, struct rp_client *c) {
 /* ---- the end ---- */
 
 void rp_client_close(struct rp_gateway *g, struct rp_client *c, uint16_t code, const char *reason,
-                     bool tell_broker) {
+                     enum rp_leave why) {
     if (c->closed) {
         return;
     }
     c->closed = true;
     struct rp_list *it, *tmp;
     RP_LIST_FOR(&c->sockets, it, tmp) {
-        rp_socket_leave(g, RP_CONTAINER_OF(it, struct rp_socket, node), tell_broker,
-                        g->config.no_recovery);
+        rp_socket_leave(g, RP_CONTAINER_OF(it, struct rp_socket, node), why);
     }
     rp_list_remove(&c->beat_node);
     rp_list_remove(&c->connect_node);
@@ -228,6 +236,7 @@ void rp_client_close(struct rp_gateway *g, struct rp_client *c, uint16_t code, c
     rp_map_remove(&g->by_sid, &c->by_sid);
     rp_assembly_drop(g, c);
     rp_request_forget_client(c);
+    rp_app_drop_handshake(g, c);
     g->stats.polling -= c->wire == NULL;
     g->stats.clients--;
     g->stats.closed++;
@@ -244,7 +253,7 @@ void rp_client_close(struct rp_gateway *g, struct rp_client *c, uint16_t code, c
 }
 
 void rp_client_free(struct rp_gateway *g, struct rp_client *c) {
-    rp_client_close(g, c, 0, NULL, true);
+    rp_client_close(g, c, 0, NULL, RP_LEAVE_TRANSPORT_CLOSE);
     RP_ASSERT(c->wire == NULL && c->probe == NULL && c->get == NULL && c->post == NULL);
     rp_list_remove(&c->node);
     free(c);
@@ -253,7 +262,7 @@ void rp_client_free(struct rp_gateway *g, struct rp_client *c) {
 void rp_client_bad_packet(struct rp_gateway *g, struct rp_client *c, const char *why) {
     if (!c->closed) {
         g->stats.bad_packets++;
-        rp_client_close(g, c, 1002, why, true);
+        rp_client_close(g, c, 1002, why, RP_LEAVE_PARSE_ERROR);
     }
 }
 
@@ -265,7 +274,7 @@ static void got_close(struct rp_gateway *g, struct rp_client *c) {
     if (c->post != NULL) {
         rp_exchange_answer(g, c->post, 200, RP_BYTES_LIT("ok"));
     }
-    rp_client_close(g, c, 1000, "", true);
+    rp_client_close(g, c, 1000, "", RP_LEAVE_TRANSPORT_CLOSE);
 }
 
 static void got_message(struct rp_gateway *g, struct rp_client *c, struct rp_bytes packet,
@@ -279,7 +288,7 @@ static void got_message(struct rp_gateway *g, struct rp_client *c, struct rp_byt
 }
 
 void rp_client_text(struct rp_gateway *g, struct rp_client *c, struct rp_bytes text) {
-    if (c->closed) {
+    if (c->closed || c->ending) {
         return;
     }
     g->stats.packets_in++;
@@ -310,7 +319,7 @@ void rp_client_text(struct rp_gateway *g, struct rp_client *c, struct rp_bytes t
 }
 
 void rp_client_binary(struct rp_gateway *g, struct rp_client *c, struct rp_bytes data) {
-    if (c->closed) {
+    if (c->closed || c->ending) {
         return;
     }
     g->stats.packets_in++;

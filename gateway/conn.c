@@ -84,6 +84,14 @@ void rp_conn_die(struct conn *c, uint64_t now_ms) {
     rp_conn_enter(c, CONN_DEAD, now_ms);
 }
 
+void rp_conn_fail(struct conn *c, uint64_t now_ms) {
+    if (c->wire != NULL) {
+        rp_gateway_close(c->owner->config.gateway, c->wire, 0, NULL, RP_LEAVE_TRANSPORT_ERROR,
+                         now_ms);
+    }
+    rp_conn_die(c, now_ms);
+}
+
 static void conn_free(struct conn *c) {
     RP_ASSERT(c->state == CONN_DEAD && c->wire == NULL && c->request == NULL);
     rp_list_remove(&c->state_node);

@@ -36,7 +36,7 @@ static void give_message(struct conn *c, const struct rp_ws_msg *msg, uint64_t n
     case RP_WS_PONG:
         break; /* nobody asked for it, which is allowed (RFC 6455 5.5.3) */
     case RP_WS_CLOSE:
-        rp_gateway_close(g, c->wire, msg->close_code, NULL, now_ms);
+        rp_gateway_close(g, c->wire, msg->close_code, NULL, RP_LEAVE_TRANSPORT_CLOSE, now_ms);
         break;
     }
 }
@@ -76,7 +76,8 @@ static void bound_reader(struct conn *c, uint64_t now_ms) {
     if (grown && s->stats.parts_bytes > RP_CONN_PARTS_BYTES && !rp_wire_is_closing(c->wire)) {
         s->stats.parts_refused++;
         rp_gateway_close(s->config.gateway, c->wire, 1013,
-                         "too many messages are on their way to this gateway", now_ms);
+                         "too many messages are on their way to this gateway", RP_LEAVE_FORCED,
+                         now_ms);
         rp_conn_drop_reader(c);
     }
 }
@@ -129,7 +130,7 @@ static void feed(struct conn *c, struct rp_bytes_mut *in, uint64_t now_ms) {
         if (err != RP_OK) {
             c->owner->stats.bad_frames++;
             rp_gateway_close(c->owner->config.gateway, c->wire, rp_ws_close_code(err),
-                             rp_strerror(err), now_ms);
+                             rp_strerror(err), RP_LEAVE_TRANSPORT_ERROR, now_ms);
         }
     }
     if (rp_wire_is_closing(c->wire)) {
@@ -295,7 +296,7 @@ void rp_conn_read(struct conn *c, uint64_t now_ms) {
             return;
         }
         if (err != RP_OK) {
-            rp_conn_die(c, now_ms);
+            rp_conn_fail(c, now_ms);
             return;
         }
         take_input(c, len, now_ms);

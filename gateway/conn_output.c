@@ -150,7 +150,7 @@ void rp_conn_output(struct conn *c, uint64_t now_ms) {
         err = c->tls != NULL ? write_tls(c, now_ms) : write_plain(c, now_ms);
     }
     if (err != RP_OK && err != RP_AGAIN) {
-        rp_conn_die(c, now_ms);
+        rp_conn_fail(c, now_ms);
         return;
     }
     c->blocked =

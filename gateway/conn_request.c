@@ -1,6 +1,8 @@
 #include "gateway/conn_state.h"
 
 #include "common/assert.h"
+#include "common/clock.h"
+#include "gateway/handshake.h"
 
 #include <stdlib.h>
 
@@ -287,11 +289,34 @@ static void refuse_websocket(struct conn *c, struct rp_answer content, uint64_t 
     answer_at_once(c, content, now_ms);
 }
 
-static void open_websocket(struct conn *c, struct rp_answer content, uint64_t now_ms) {
+/* What app workers may want to know of the client; empty if none does. */
+static void make_handshake(struct conn *c, const struct rp_http_request *request,
+                           struct rp_buf *ret_handshake) {
+    size_t bytes_max = rp_gateway_handshake_bytes(c->owner->config.gateway);
+    rp_buf_init(ret_handshake, bytes_max + 2);
+    if (bytes_max > 0) {
+        char address[RP_IP_TEXT_SIZE];
+        rp_conn_address(c, request, address);
+        const struct rp_handshake handshake = {.request = request,
+                                               .address = address,
+                                               .secure = c->speaks_tls,
+                                               .wall_ms = rp_clock_wall_ms()};
+        rp_handshake_put_request(ret_handshake, &handshake, bytes_max);
+    }
+}
+
+static void open_websocket(struct conn *c, const struct rp_http_request *request,
+                           struct rp_answer content, uint64_t now_ms) {
     struct request *r = c->request;
     struct rp_gateway *g = c->owner->config.gateway;
-    c->wire = r->site.sid_len == 0 ? rp_gateway_open(g, c, now_ms)
-                                   : rp_gateway_upgrade(g, c, sid_of(r), now_ms);
+    if (r->site.sid_len == 0) {
+        struct rp_buf handshake;
+        make_handshake(c, request, &handshake);
+        c->wire = rp_gateway_open(g, c, rp_buf_bytes(&handshake), now_ms);
+        rp_buf_done(&handshake);
+    } else {
+        c->wire = rp_gateway_upgrade(g, c, sid_of(r), now_ms);
+    }
     if (c->wire == NULL) {
         refuse_websocket(c, content, now_ms);
     } else if (rp_wire_is_pending(c->wire)) {
@@ -312,6 +337,14 @@ void rp_conn_decided(struct conn *c, uint64_t now_ms) {
     } else {
         begin_websocket(c, content, now_ms);
     }
+}
+
+static void open_poll(struct conn *c, const struct rp_http_request *request, uint64_t now_ms) {
+    struct rp_gateway *g = c->owner->config.gateway;
+    struct rp_buf handshake;
+    make_handshake(c, request, &handshake);
+    wait_for_core(c, rp_gateway_poll_open(g, c, rp_buf_bytes(&handshake), now_ms), now_ms);
+    rp_buf_done(&handshake);
 }
 
 static bool has_body(const struct rp_http_request *request) {
@@ -336,10 +369,10 @@ static void handle(struct conn *c, const struct rp_http_request *request, struct
         answer_at_once(c, content, now_ms);
         break;
     case RP_SITE_WEBSOCKET:
-        open_websocket(c, content, now_ms);
+        open_websocket(c, request, content, now_ms);
         break;
     case RP_SITE_POLL_OPEN:
-        wait_for_core(c, rp_gateway_poll_open(s->config.gateway, c, now_ms), now_ms);
+        open_poll(c, request, now_ms);
         break;
     case RP_SITE_POLL_GET:
         r->is_get = true;

@@ -109,6 +109,8 @@ void rp_conn_finish(struct conn *c, uint64_t now_ms);
 /* The end of a connection: the core is told now, the memory goes at the end of the turn, for we may
  * be inside the event. */
 void rp_conn_die(struct conn *c, uint64_t now_ms);
+/* The same because reading or writing it failed. */
+void rp_conn_fail(struct conn *c, uint64_t now_ms);
 
 /* ---- conn_begin.c ---- */
 /* The first state of a connection. */

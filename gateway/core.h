@@ -11,7 +11,9 @@
  *     encode.c     Socket.IO packets for clients, rendered in the gateway's parser
  *     roomevent.c  the room events: arguments → requests, answers → acks
  *     request.c    numbered requests, kept until they are answered
+ *     app.c        what app workers ask of clients: handshakes, answers, acks, kicks
  *     broker.c     the link: HELLO, resume, what the broker sends
+ *     delivery.c   events for rooms
  *     fanout.c     rooms → local members; nsp.c namespaces; queue.c, frames.c output
  *
  * `seen` is the position in the log up to which everything the broker has for this gateway has
@@ -60,6 +62,10 @@ struct rp_socket {
     uint64_t page; /* the page to be acknowledged when the output has drained; 0: none */
     uint64_t pos;
     uint8_t state; /* enum rp_socket_state */
+    uint8_t app;   /* 0, or how app workers serve it: enum rp_op_serve_flag */
+    bool owing;    /* recovered, and not all that it had not acked came again yet */
+    bool listed;   /* our own list has its namespace */
+    uint32_t mark; /* of the delivery that it has, or must not have (delivery.c) */
     char pid[RP_ID_CHARS];
     struct rp_map_node by_conn; /* while LIVE or CATCHING */
     uint64_t session;
@@ -67,6 +73,9 @@ struct rp_socket {
     struct rp_fanout_rooms rooms;
     struct rp_list requests; /* struct rp_request.socket_node */
     struct rp_list held;     /* struct rp_held_answer */
+    /* While CONNECTING, and of an app namespace: what workers may be told of the client again. */
+    struct rp_blob *handshake; /* the request part, shared with the client; NULL: none was made */
+    struct rp_blob *auth;      /* an object; NULL: nothing in it */
 };
 
 /* ---- a client ---- */
@@ -85,9 +94,11 @@ struct rp_client {
     struct rp_list sockets;
     uint64_t drained_ms; /* when output was taken last */
     uint16_t sockets_count;
-    bool closed;      /* to be freed */
-    bool progress;    /* something was written since the last look at the heartbeat */
-    bool awaits_pong; /* a ping was sent: it is in gateway->pongs */
+    uint16_t unlisted_refused; /* connects to namespaces that nobody serves */
+    bool closed;               /* to be freed */
+    bool ending;               /* nothing is heard any more; closed when its output was taken */
+    bool progress;             /* something was written since the last look at the heartbeat */
+    bool awaits_pong;          /* a ping was sent: it is in gateway->pongs */
     char sid[RP_EIO_SID_BYTES_MAX];
     struct rp_map_node by_sid;
     struct rp_list beat_node;    /* in gateway->pings or gateway->pongs */
@@ -100,7 +111,9 @@ struct rp_client {
     struct rp_queue queue;         /* while long-polling; otherwise the wire's */
     struct rp_assembly *assembly;
     struct rp_list requests; /* struct rp_request.client_node: also of sockets that have left */
-    size_t requests_count, requests_bytes;
+    uint32_t requests_count, requests_bytes; /* bounded far below; there are many clients */
+    uint32_t events_count, events_bytes;     /* of these, events for app workers */
+    struct rp_blob *handshake;               /* the request part; NULL: none is kept */
 };
 
 /* ---- transports ---- */
@@ -177,6 +190,7 @@ struct rp_request {
     bool sent;        /* on some link before */
     bool is_volatile; /* not sent again when the link is lost */
     bool has_ack, has_id;
+    bool is_event; /* an app worker handles it, or may be asked */
     uint64_t ack_id;
     uint64_t progress; /* of a join's history: the newest seq that has arrived */
     uint64_t upto; /* of a join: it is done, and its history ends here; 0: not known to be done */
@@ -191,6 +205,7 @@ struct rp_close_retry {
     struct rp_list node; /* in gateway->close_retries */
     uint64_t due_ms, session, conn;
     bool ended;
+    enum rp_leave why;
 };
 
 enum rp_link_state { RP_LINK_DOWN, RP_LINK_OPENING, RP_LINK_UP };
@@ -211,7 +226,11 @@ struct rp_gateway {
     size_t parked_bytes; /* of POSTs and relayed messages that may not be heard yet */
     struct rp_map by_conn, by_sid;
     struct rp_fanout fanout;
+    uint32_t mark; /* of the newest delivery to several rooms */
     struct rp_nsps nsps;
+    bool apps_known; /* the broker has said how many namespaces app workers serve: */
+    uint64_t apps_count;
+    size_t handshakes_bytes;                       /* kept, of clients and sockets */
     struct rp_buf scratch;                         /* for what is rendered or encoded */
     struct rp_buf names;                           /* for decoded strings of the packet in hand */
     struct rp_buf encoded;                         /* for a packet on its way to a frame */
@@ -236,7 +255,12 @@ struct rp_gateway {
     struct rp_list *unsent; /* the first request not put on this link; &requests: none */
     struct rp_map by_num;
     uint64_t next_num;
+    size_t ended_untold; /* requests that ended since the last heartbeat */
     size_t requests_count, requests_bytes;
+    size_t events_count, events_bytes; /* of these, events for app workers */
+    bool events_full; /* clients with unanswered events are not read until there is room again */
+    size_t connects_count, connects_bytes; /* of these, CONNECTs, which app workers may decide */
+    bool connects_full; /* clients without a socket are not read until there is room again */
     bool requests_full; /* no client is read until there is room again */
 
     bool draining;
@@ -248,7 +272,8 @@ struct rp_gateway {
 
 /* ---- client.c ---- */
 /* A session that begins with this wire, or, without one, with long-polling. */
-struct rp_client *rp_client_new(struct rp_gateway *g, struct rp_wire *wire);
+struct rp_client *rp_client_new(struct rp_gateway *g, struct rp_wire *wire,
+                                struct rp_bytes handshake);
 void rp_client_free(struct rp_gateway *g, struct rp_client *c);
 struct rp_client *rp_client_by_sid(const struct rp_gateway *g, struct rp_bytes sid);
 /* Puts the packet that opens a session. */
@@ -274,9 +299,9 @@ void rp_client_update_pause(struct rp_gateway *g, struct rp_client *c);
 void rp_client_text(struct rp_gateway *g, struct rp_client *c, struct rp_bytes text);
 void rp_client_binary(struct rp_gateway *g, struct rp_client *c, struct rp_bytes data);
 /* Ends the session: a WebSocket is closed with code (0: without a close frame) and reason, a poll
- * that waits is told. tell_broker: the sockets' sessions are told to be without connection. */
+ * that waits is told. The broker is told of the sockets' sessions, unless `why` is UNTOLD. */
 void rp_client_close(struct rp_gateway *g, struct rp_client *c, uint16_t code, const char *reason,
-                     bool tell_broker);
+                     enum rp_leave why);
 void rp_client_bad_packet(struct rp_gateway *g, struct rp_client *c, const char *why);
 /* A sid of this gateway, unguessable. */
 void rp_client_draw_sid(struct rp_gateway *g, char ret_sid[RP_EIO_SID_BYTES_MAX]);
@@ -372,8 +397,14 @@ void rp_socket_connect(struct rp_gateway *g, struct rp_client *c,
 /* CONNECTED: the session is there. */
 void rp_socket_connected(struct rp_gateway *g, struct rp_socket *s,
                          const struct rp_op_connected *op);
-/* The namespace is left; ended: for good, else the session may come back. */
-void rp_socket_leave(struct rp_gateway *g, struct rp_socket *s, bool tell_broker, bool ended);
+/* Whoever asked to connect is told no; the client stays. data: a JSON value, or empty. */
+void rp_socket_refused(struct rp_gateway *g, struct rp_socket *s, struct rp_bytes message,
+                       struct rp_bytes data);
+/* The namespace is left. */
+void rp_socket_leave(struct rp_gateway *g, struct rp_socket *s, enum rp_leave why);
+/* In Socket.IO's words, and back (an unknown one: FORCED). */
+const char *rp_leave_text(enum rp_leave why);
+enum rp_leave rp_leave_of(struct rp_bytes text);
 void rp_socket_free(struct rp_socket *s);
 /* A live socket falls back to catching up from the log. */
 void rp_socket_lag(struct rp_gateway *g, struct rp_socket *s);
@@ -396,16 +427,21 @@ struct rp_encode_event {
     struct rp_bytes args; /* a JSON array */
     struct rp_bytes attachments;
     uint64_t pos, seq; /* of the offset */
+    bool wants_ack;    /* then the ack id is seq, and there is no offset */
 };
 struct rp_blob *rp_encode_event(struct rp_gateway *g, const struct rp_encode_event *e);
+/* json: the arguments without brackets. */
 struct rp_blob *rp_encode_ack(struct rp_gateway *g, struct rp_bytes nsp, uint64_t id,
-                              struct rp_bytes json);
+                              struct rp_bytes json, struct rp_bytes attachments);
+struct rp_blob *rp_encode_disconnect(struct rp_gateway *g, struct rp_bytes nsp);
 struct rp_blob *rp_encode_connect(struct rp_gateway *g, struct rp_bytes nsp, struct rp_bytes sid,
                                   struct rp_bytes pid);
+/* data: left out if it is no JSON value. */
 struct rp_blob *rp_encode_connect_error(struct rp_gateway *g, struct rp_bytes nsp,
-                                        const char *message);
+                                        struct rp_bytes message, struct rp_bytes data);
 
 /* ---- roomevent.c ---- */
+/* An event of a client: one of the room events, or one for an app worker. */
 void rp_roomevent(struct rp_gateway *g, struct rp_socket *s, const struct rp_sio_packet *packet,
                   struct rp_bytes attachments);
 /* Renders and gives the answers of the broker. */
@@ -443,12 +479,35 @@ void rp_request_link_lost(struct rp_gateway *g);
 /* Notes whether all clients together have too many unanswered requests; if so none is read for a
  * while. */
 void rp_request_update_full(struct rp_gateway *g);
+/* Whether one more event for app workers may be kept. */
+bool rp_request_takes_events(const struct rp_gateway *g);
 uint64_t rp_request_lowest(const struct rp_gateway *g);
+
+/* ---- app.c ---- */
+/* Keeps what the client's request was, if somebody may want it. */
+void rp_app_keep_handshake(struct rp_gateway *g, struct rp_client *c, struct rp_bytes request_part);
+/* The socket gets its part of it, with the auth of its CONNECT. False: there is no room for that
+ * now.
+ */
+bool rp_app_share_handshake(struct rp_gateway *g, struct rp_socket *s, struct rp_bytes payload);
+void rp_app_drop_handshake(struct rp_gateway *g, struct rp_client *c);
+void rp_app_drop_socket_handshake(struct rp_gateway *g, struct rp_socket *s);
+/* A socket's handshake as JSON, in g->names until they are used again; empty: it has none. */
+struct rp_bytes rp_app_handshake(struct rp_gateway *g, const struct rp_socket *s);
+void rp_app_got_apps(struct rp_gateway *g, const struct rp_op_apps *op);
+void rp_app_got_answer(struct rp_gateway *g, const struct rp_op_answer *op);
+void rp_app_got_kicked(struct rp_gateway *g, const struct rp_op_kicked *op);
+/* ACK of a client: the arguments are a JSON array. */
+void rp_app_client_ack(struct rp_gateway *g, struct rp_socket *s, uint64_t id, struct rp_bytes args,
+                       struct rp_bytes attachments);
+
+/* ---- delivery.c ---- */
+void rp_delivery(struct rp_gateway *g, const struct rp_op_deliver *op);
 
 /* ---- broker.c ---- */
 /* Sends a session's end to the broker; client: who asked for it, or NULL. */
 void rp_broker_close_session(struct rp_gateway *g, struct rp_client *client, uint64_t session,
-                             uint64_t conn, bool ended);
+                             uint64_t conn, bool ended, enum rp_leave why);
 void rp_broker_turn(struct rp_gateway *g);
 uint64_t rp_broker_deadline_ms(const struct rp_gateway *g);
 /* Forgets the link; the next one comes at retry_at_ms. */

@@ -10,6 +10,9 @@
 /* JSON grows as msgpack ("1.5," is nine bytes there), and as base64 in the answer to a poll; even
  * so a packet may be relayed. */
 enum { GROWTH_PERCENT = 225 * 4 / 3 + 1, ENVELOPE_BYTES = 4096 };
+
+/* Of arguments and attachments; a client cannot say more at once, and a worker must not. */
+enum { EVENT_BYTES_MAX = RP_PAYLOAD_BYTES_MAX };
 static_assert((uint64_t) RP_PAYLOAD_BYTES_MAX * GROWTH_PERCENT / 100 + ENVELOPE_BYTES <=
                       RP_RELAY_BYTES_MAX &&
                   (int) RP_PACKET_BYTES_MAX <= (int) RP_PAYLOAD_BYTES_MAX,
@@ -68,8 +71,15 @@ static struct rp_blob *binary_event(struct rp_gateway *g, const struct rp_sio_ev
 struct rp_blob *rp_encode_event(struct rp_gateway *g, const struct rp_encode_event *e) {
     char space[RP_OFFSET_BYTES_MAX];
     struct rp_offset offset = {.pos = e->pos, .seq = e->seq, .tag = rp_gateway_tag(g)};
-    struct rp_sio_event event = {.nsp = e->nsp, .name = e->name, .args = elements(e->args)};
-    if (!g->config.no_recovery) {
+    if (e->args.len + e->attachments.len > EVENT_BYTES_MAX) {
+        return malformed(g);
+    }
+    struct rp_sio_event event = {.nsp = e->nsp,
+                                 .name = e->name,
+                                 .args = elements(e->args),
+                                 .has_id = e->wants_ack,
+                                 .id = e->seq};
+    if (!g->config.no_recovery && !e->wants_ack) {
         event.offset = rp_offset_write(&offset, space);
     }
     if (is_msgpack(g)) {
@@ -87,14 +97,31 @@ struct rp_blob *rp_encode_event(struct rp_gateway *g, const struct rp_encode_eve
 }
 
 struct rp_blob *rp_encode_ack(struct rp_gateway *g, struct rp_bytes nsp, uint64_t id,
-                              struct rp_bytes json) {
+                              struct rp_bytes json, struct rp_bytes attachments) {
+    size_t count = 0;
     rp_buf_clear(&g->encoded);
     if (is_msgpack(g)) {
-        if (rp_sio_msgpack_put_ack(&g->encoded, nsp, id, json, rp_bytes(NULL, 0)) != RP_OK) {
-            return malformed(g);
-        }
+        bool valid = rp_sio_msgpack_put_ack(&g->encoded, nsp, id, json, attachments) == RP_OK;
+        return valid ? encoded_frame(g) : malformed(g);
+    }
+    if (rp_attachments_count(attachments, &count) != RP_OK) {
+        return malformed(g);
+    }
+    must(rp_sio_put_binary_ack(&g->encoded, nsp, id, json, count));
+    if (count == 0) {
+        return encoded_frame(g);
+    }
+    struct rp_blob *packet = rp_frames_new(rp_buf_bytes(&g->encoded), attachments);
+    rp_buf_shrink(&g->encoded, RP_PAGE_BYTES);
+    return packet;
+}
+
+struct rp_blob *rp_encode_disconnect(struct rp_gateway *g, struct rp_bytes nsp) {
+    rp_buf_clear(&g->encoded);
+    if (is_msgpack(g)) {
+        must(rp_sio_msgpack_put_disconnect(&g->encoded, nsp));
     } else {
-        must(rp_sio_put_ack(&g->encoded, nsp, id, json));
+        must(rp_sio_put_disconnect(&g->encoded, nsp));
     }
     return encoded_frame(g);
 }
@@ -114,13 +141,19 @@ struct rp_blob *rp_encode_connect(struct rp_gateway *g, struct rp_bytes nsp, str
 }
 
 struct rp_blob *rp_encode_connect_error(struct rp_gateway *g, struct rp_bytes nsp,
-                                        const char *message) {
-    struct rp_bytes text = rp_bytes_str(message), none = rp_bytes(NULL, 0);
+                                        struct rp_bytes message, struct rp_bytes data) {
+    struct rp_bytes value;
+    bool has_message = message.len <= RP_FAILURE_MESSAGE_BYTES_MAX && rp_bytes_is_utf8(message);
+    bool has_data = data.len > 0 && data.len <= EVENT_BYTES_MAX && rp_bytes_is_utf8(data) &&
+                    rp_json_whole(data, &value) == RP_OK;
+    g->stats.malformed_messages += !has_message || (data.len > 0 && !has_data);
+    message = has_message ? message : RP_BYTES_LIT("refused");
+    data = rp_bytes(data.data, has_data ? data.len : 0);
     rp_buf_clear(&g->encoded);
     if (is_msgpack(g)) {
-        must(rp_sio_msgpack_put_connect_error(&g->encoded, nsp, text, none));
+        must(rp_sio_msgpack_put_connect_error(&g->encoded, nsp, message, data));
     } else {
-        must(rp_sio_put_connect_error(&g->encoded, nsp, text, none));
+        must(rp_sio_put_connect_error(&g->encoded, nsp, message, data));
     }
     return encoded_frame(g);
 }

@@ -35,7 +35,9 @@ static struct rp_fanout_room *room_new(struct rp_fanout *f, struct rp_nsp *nsp,
                                        struct rp_bytes name) {
     struct rp_fanout_room *room = rp_alloc(sizeof(*room) + name.len);
     room->nsp = nsp;
-    memcpy(room->data, name.data, name.len);
+    if (name.len > 0) {
+        memcpy(room->data, name.data, name.len);
+    }
     room->name = rp_bytes(room->data, name.len);
     rp_map_add(&f->rooms, &room->node, hash_of(f, nsp, name));
     return room;

@@ -1,5 +1,6 @@
 /* gateway/fanout.h — rooms and their members on this gateway. Rooms of the same name in two
- * namespaces are two rooms. Joining, leaving and finding take constant time. */
+ * namespaces are two rooms; that without a name is the whole namespace. Joining, leaving and
+ * finding take constant time. */
 #pragma once
 
 #include "common/map.h"

@@ -64,7 +64,8 @@ struct rp_gateway *rp_gateway_free(struct rp_gateway *g) {
     g->link_state = RP_LINK_DOWN;
     rp_relay_lost(g, 0);
     while ((first = rp_list_first(&g->clients)) != NULL) {
-        rp_client_close(g, RP_CONTAINER_OF(first, struct rp_client, node), 0, NULL, false);
+        rp_client_close(g, RP_CONTAINER_OF(first, struct rp_client, node), 0, NULL,
+                        RP_LEAVE_UNTOLD);
     }
     reap(g);
     RP_ASSERT(g->wires_count == 0 && g->exchanges_count == 0);
@@ -121,7 +122,7 @@ static void drain(struct rp_gateway *g) {
             return;
         }
         struct rp_client *c = RP_CONTAINER_OF(it, struct rp_client, node);
-        rp_client_close(g, c, 1001, "server shutting down", true);
+        rp_client_close(g, c, 1001, "server shutting down", RP_LEAVE_SHUTTING_DOWN);
     }
 }
 
@@ -164,6 +165,7 @@ const char *rp_gateway_notice(struct rp_gateway *g) {
 
 const struct rp_gateway_stats *rp_gateway_stats(struct rp_gateway *g) {
     g->stats.queued_bytes = g->queued.bytes;
+    g->stats.handshakes_bytes = g->handshakes_bytes;
     g->stats.relays = g->relays.count;
     g->stats.rooms = g->fanout.rooms.count;
     g->stats.requests_open = g->requests_count;

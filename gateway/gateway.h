@@ -35,6 +35,21 @@ enum rp_gateway_mode {
 
 enum rp_parser { RP_PARSER_DEFAULT, RP_PARSER_MSGPACK };
 
+/* Why a client's transport, or one of its sockets, ends; for app workers, in the words of
+ * Socket.IO. Only the first two end the session: else it may be recovered. */
+enum rp_leave {
+    RP_LEAVE_CLIENT_DISCONNECT, /* "client namespace disconnect" */
+    RP_LEAVE_SERVER_DISCONNECT, /* "server namespace disconnect" */
+    RP_LEAVE_TRANSPORT_CLOSE,   /* "transport close": the client closed it, or is gone */
+    RP_LEAVE_TRANSPORT_ERROR,   /* "transport error": reading or writing it failed */
+    RP_LEAVE_PING_TIMEOUT,      /* "ping timeout" */
+    RP_LEAVE_PARSE_ERROR,       /* "parse error": a packet was wrong */
+    RP_LEAVE_FORCED_SERVER,     /* "forced server close": it did not connect, or cannot be served */
+    RP_LEAVE_SHUTTING_DOWN,     /* "server shutting down" */
+    RP_LEAVE_FORCED,            /* "forced close": too slow, too much, or the session moved on */
+    RP_LEAVE_UNTOLD,            /* the broker knows already, or need not know */
+};
+
 struct rp_gateway_config {
     enum rp_gateway_mode mode;
     enum rp_parser parser; /* what the clients speak: the npm package socket.io-parser, or
@@ -70,6 +85,8 @@ struct rp_gateway_stats {
     uint64_t requests, requests_resent, links_opened, links_lost, resets, evicted;
     uint64_t relayed, relays_failed; /* exchanges and wires passed on to other gateways */
     uint64_t malformed_messages;
+    uint64_t app_events, client_acks, kicked; /* what clients and workers said to one another */
+    uint64_t handshakes_bytes;                /* gauge: kept of clients */
     uint64_t clients, polling, sessions, rooms, requests_open, requests_bytes, queued_bytes,
         relays;  /* gauges */
     bool linked; /* gauge */
@@ -81,9 +98,14 @@ struct rp_gateway *rp_gateway_free(struct rp_gateway *g);
 
 /* ---- wires: WebSockets ---- */
 
+/* How many bytes the handshake of a client that comes now may have (handshake.h, the request part);
+ * 0: nobody wants it. */
+size_t rp_gateway_handshake_bytes(const struct rp_gateway *g);
+
 /* A WebSocket of a new client: the Engine.IO handshake packet is queued. shell is the caller's
- * pointer. */
-struct rp_wire *rp_gateway_open(struct rp_gateway *g, void *shell, uint64_t now_ms);
+ * pointer. handshake is copied; empty if nobody wants it. */
+struct rp_wire *rp_gateway_open(struct rp_gateway *g, void *shell, struct rp_bytes handshake,
+                                uint64_t now_ms);
 /* A WebSocket that came with the sid of a session: it is to take the place of its long-polling. The
  * session may live in another gateway: then the wire is pending until that one has said whether
  * there is such a session; nothing may be read or written until then. NULL, or is_refused when it
@@ -108,7 +130,7 @@ void rp_gateway_put_frame(struct rp_gateway *g, struct rp_wire *w, struct rp_blo
 /* Detaches the client and queues a WebSocket close frame; code 0 queues none. Later input is
  * ignored. */
 void rp_gateway_close(struct rp_gateway *g, struct rp_wire *w, uint16_t code, const char *reason,
-                      uint64_t now_ms);
+                      enum rp_leave why, uint64_t now_ms);
 /* The WebSocket is gone: frees the wire, and ends its client. */
 void rp_gateway_gone(struct rp_gateway *g, struct rp_wire *w, uint64_t now_ms);
 
@@ -130,7 +152,8 @@ struct rp_wire *rp_gateway_next_dirty(struct rp_gateway *g);
 /* ---- exchanges: HTTP requests of long-polling ---- */
 
 /* The request that opens a session; answered at once with the handshake packet. */
-struct rp_exchange *rp_gateway_poll_open(struct rp_gateway *g, void *shell, uint64_t now_ms);
+struct rp_exchange *rp_gateway_poll_open(struct rp_gateway *g, void *shell,
+                                         struct rp_bytes handshake, uint64_t now_ms);
 /* A GET: answered when there is something for the client, or with an error. */
 struct rp_exchange *rp_gateway_poll_get(struct rp_gateway *g, void *shell, struct rp_bytes sid,
                                         uint64_t now_ms);

@@ -68,13 +68,13 @@ static bool withholds(const struct rp_gateway *g, const struct rp_client *c) {
 static bool close_if_stuck(struct rp_gateway *g, struct rp_client *c) {
     if (withholds(g, c)) {
         g->stats.bad_packets++;
-        rp_client_close(g, c, 1008, "attachments of a packet did not come", true);
+        rp_client_close(g, c, 1008, "attachments of a packet did not come", RP_LEAVE_FORCED);
         return true;
     }
     bool nothing_taken = rp_client_has_unsent(c) && g->now_ms >= c->drained_ms + RP_CLIENT_STUCK_MS;
     if (nothing_taken || page_waits(g, c)) {
         g->stats.overflowed++;
-        rp_client_close(g, c, 1013, "too slow: output is not taken", true);
+        rp_client_close(g, c, 1013, "too slow: output is not taken", RP_LEAVE_FORCED);
         return true;
     }
     return false;
@@ -128,7 +128,7 @@ static void time_out_pongs(struct rp_gateway *g) {
             continue;
         }
         g->stats.ping_timeouts++;
-        rp_client_close(g, c, 1001, "ping timeout", true);
+        rp_client_close(g, c, 1001, "ping timeout", RP_LEAVE_PING_TIMEOUT);
     }
 }
 
@@ -142,7 +142,7 @@ void rp_heartbeat_turn(struct rp_gateway *g) {
             break;
         }
         g->stats.connect_timeouts++;
-        rp_client_close(g, c, 1013, "connect timeout", true);
+        rp_client_close(g, c, 1013, "connect timeout", RP_LEAVE_FORCED_SERVER);
     }
     while ((first = rp_list_first(&g->probes)) != NULL) {
         struct rp_wire *w = RP_CONTAINER_OF(first, struct rp_wire, probe_node);

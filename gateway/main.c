@@ -4,6 +4,7 @@
  * clients, messages to the broker. Whatever gathers in a turn travels together. */
 #include "common/assert.h"
 #include "common/clock.h"
+#include "common/curve_file.h"
 #include "common/limits.h"
 #include "common/log.h"
 #include "gateway/report.h"
@@ -14,11 +15,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NAME_BYTES_MAX = 64 };
+enum {
+    NAME_BYTES_MAX = 64,
+    STATUS_USAGE = 2, /* the options were wrong */
+};
 
 struct program {
     struct rp_options options;
-    const char *broker, *admin_address, *name; /* options, too */
+    const char *broker, *broker_key, *curve_key, *admin_address, *name; /* options, too */
+    bool plain_links;
     struct rp_serve serve;
     struct rp_uplink *uplink;
     struct rp_admin *admin;
@@ -34,6 +39,26 @@ static const char *check_name(const char *text) {
                                                                   : "a name of at most 64 bytes";
 }
 
+/* What is wrong with options that are fine each by itself; NULL: nothing. */
+static const char *find_contradiction(const struct program *p) {
+    if ((p->broker_key != NULL) != (p->curve_key != NULL)) {
+        return p->broker_key != NULL
+                   ? "--broker-key needs --curve-key, this gateway's own keys (`reprise keygen` "
+                     "makes them)"
+                   : "--curve-key needs --broker-key, the public key of the broker";
+    }
+    if (p->curve_key != NULL && p->plain_links) {
+        return "--plain-links and --curve-key contradict each other: with keys the link is "
+               "encrypted";
+    }
+    if (p->curve_key == NULL && !p->plain_links && !rp_address_endpoint_is_local(p->broker)) {
+        return "this --broker is on another machine, so the link needs keys: set --broker-key and "
+               "--curve-key (`reprise keygen` makes keys), or, if every machine of that network "
+               "is trusted, --plain-links";
+    }
+    return NULL;
+}
+
 /* Returns -1 to go on, otherwise the exit status. */
 static int parse_options(struct program *p, int argc, char **argv) {
     static const char *const parsers[] = {"default", "msgpack", NULL}; /* as enum rp_parser */
@@ -46,7 +71,8 @@ static int parse_options(struct program *p, int argc, char **argv) {
          .fallback = "/",
          .value = "NAMES",
          .check = rp_options_check_namespaces,
-         .help = "that clients may connect to, where * is any text (/,/admin,/tenant-*)"},
+         .help = "that clients may connect to beside those of app workers; * is any text "
+                 "(/,/admin,/tenant-*)"},
         {.name = "parser",
          .kind = RP_OPTION_CHOICE,
          .choice = &o->parser,
@@ -76,6 +102,22 @@ static int parse_options(struct program *p, int argc, char **argv) {
          .value = "ENDPOINT",
          .check = rp_uplink_check_endpoint,
          .help = "the broker, as in its own --listen"},
+        {.name = "broker-key",
+         .kind = RP_OPTION_STRING,
+         .text = &p->broker_key,
+         .value = "KEY|FILE",
+         .help = "the broker's public key, or the file .pub with it: then the link is encrypted"},
+        {.name = "curve-key",
+         .kind = RP_OPTION_STRING,
+         .text = &p->curve_key,
+         .value = "FILE",
+         .help = "this gateway's own keys, made by `reprise keygen`; the public one must be in the "
+                 "broker's --allow"},
+        {.name = "plain-links",
+         .kind = RP_OPTION_FLAG,
+         .flag = &p->plain_links,
+         .help = "connect to a broker on another machine without keys: whoever can answer there "
+                 "is trusted, and what is on the wire can be read"},
         {.name = "admin",
          .kind = RP_OPTION_STRING,
          .text = &p->admin_address,
@@ -113,7 +155,14 @@ static int parse_options(struct program *p, int argc, char **argv) {
         .more = more,
         .more_count = sizeof more / sizeof *more,
     };
-    return rp_options_parse(&program, argc, argv, o);
+    int status = rp_options_parse(&program, argc, argv, o);
+    const char *problem = status < 0 ? find_contradiction(p) : NULL;
+    if (problem != NULL) {
+        fprintf(stderr, "reprise-gateway: %s. reprise-gateway --help lists the options.\n",
+                problem);
+        return STATUS_USAGE;
+    }
+    return status;
 }
 
 /* ---- the loop ---- */
@@ -166,13 +215,28 @@ static bool open_admin(struct program *p) {
 }
 
 /* False: it was logged why not. */
+static bool open_uplink(struct program *p) {
+    struct rp_uplink_keys keys;
+    char why[RP_CURVE_WHY_SIZE];
+    bool has_keys = p->curve_key != NULL;
+    if (has_keys && (rp_curve_read_keys(p->curve_key, &keys.own, why, sizeof why) != RP_OK ||
+                     rp_curve_read_public(p->broker_key, &keys.broker, why, sizeof why) != RP_OK)) {
+        rp_log_error("cannot use the keys of --curve-key and --broker-key error=%s", why);
+        return false;
+    }
+    enum rp_err err = rp_uplink_new(p->serve.base, p->serve.gateway, p->broker,
+                                    has_keys ? &keys : NULL, &p->uplink);
+    RP_ASSERT(err == RP_OK); /* the option was checked */
+    explicit_bzero(&keys, sizeof keys);
+    return true;
+}
+
+/* False: it was logged why not. */
 static bool start(struct program *p) {
     if (!rp_serve_open(&p->serve, &p->options, RP_GATEWAY_SOCKETIO, p->name)) {
         return false;
     }
-    enum rp_err err = rp_uplink_new(p->serve.base, p->serve.gateway, p->broker, &p->uplink);
-    RP_ASSERT(err == RP_OK); /* the option was checked */
-    if (!open_admin(p)) {
+    if (!open_uplink(p) || !open_admin(p)) {
         return false;
     }
     rp_serve_start(&p->serve);

@@ -22,12 +22,14 @@ static void got_event(struct rp_gateway *g, struct rp_client *c, const struct rp
     rp_roomevent(g, s, packet, attachments);
 }
 
-/* Nothing was asked: the broker's events carry no ack ids yet. */
-static void got_ack(struct rp_gateway *g, struct rp_client *c, const struct rp_sio_packet *packet) {
-    const struct rp_socket *s = rp_socket_of(c, packet->nsp);
+static void got_ack(struct rp_gateway *g, struct rp_client *c, const struct rp_sio_packet *packet,
+                    struct rp_bytes attachments) {
+    struct rp_socket *s = rp_socket_of(c, packet->nsp);
     if (s == NULL || !rp_socket_is_connected(s)) {
         rp_client_bad_packet(g, c, "ack for a namespace that is not connected");
+        return;
     }
+    rp_app_client_ack(g, s, packet->id, packet->payload, attachments);
 }
 
 static void got_disconnect(struct rp_gateway *g, struct rp_client *c,
@@ -36,7 +38,7 @@ static void got_disconnect(struct rp_gateway *g, struct rp_client *c,
     if (s == NULL) {
         return; /* not in that namespace: nothing to leave */
     }
-    rp_socket_leave(g, s, true, true);
+    rp_socket_leave(g, s, RP_LEAVE_CLIENT_DISCONNECT);
     if (c->sockets_count == 0) {
         rp_heartbeat_await_connect(g, c);
     }
@@ -62,7 +64,7 @@ static void got_packet(struct rp_gateway *g, struct rp_client *c,
         break;
     case RP_SIO_ACK:
     case RP_SIO_BINARY_ACK:
-        got_ack(g, c, packet);
+        got_ack(g, c, packet, attachments);
         break;
     case RP_SIO_CONNECT_ERROR:
         rp_client_bad_packet(g, c, "a client does not send CONNECT_ERROR");
@@ -93,7 +95,7 @@ static bool close_if_too_many(struct rp_gateway *g, struct rp_client *c) {
         return false;
     }
     g->stats.overflowed++;
-    rp_client_close(g, c, 1013, "too many attachments are on their way", true);
+    rp_client_close(g, c, 1013, "too many attachments are on their way", RP_LEAVE_FORCED);
     return true;
 }
 
@@ -132,7 +134,8 @@ static void add_attachment(struct rp_gateway *g, struct rp_client *c, struct rp_
     a->since_ms = g->now_ms;
     if (rp_attachments_put(&a->attachments, data) != RP_OK) {
         g->stats.bad_packets++;
-        rp_client_close(g, c, 1009, "the attachments of a packet are too large", true);
+        rp_client_close(g, c, 1009, "the attachments of a packet are too large",
+                        RP_LEAVE_PARSE_ERROR);
         return;
     }
     g->assembling_bytes += held_bytes(a) - held_before;

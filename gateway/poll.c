@@ -161,6 +161,9 @@ void rp_poll_release(struct rp_gateway *g, struct rp_client *c) {
     note_receiver(x, c);
     answered(g, x, 200);
     rp_client_took(g, c);
+    if (c->ending && c->queue.count == 0) {
+        rp_client_close(g, c, 1000, "", RP_LEAVE_UNTOLD);
+    }
 }
 
 /* A second GET or POST, or one for a client that has a WebSocket. */
@@ -169,7 +172,7 @@ static void refuse(struct rp_gateway *g, struct rp_exchange *x, struct rp_client
     rp_exchange_answer_error(g, x, RP_EIO_BAD_REQUEST);
     if (overlaps) {
         g->stats.overlaps++;
-        rp_client_close(g, c, 1002, "two requests at once", true);
+        rp_client_close(g, c, 1002, "two requests at once", RP_LEAVE_TRANSPORT_ERROR);
     }
 }
 
@@ -227,7 +230,7 @@ void rp_poll_post_body(struct rp_gateway *g, struct rp_exchange *x) {
     x->has_body = true;
     if (!rp_exchange_park(g, x)) {
         g->stats.overflowed++;
-        rp_client_close(g, c, 1013, "too many payloads wait to be heard", true);
+        rp_client_close(g, c, 1013, "too many payloads wait to be heard", RP_LEAVE_FORCED);
         return;
     }
     if (x->body.len > g->config.max_payload || !rp_bytes_is_utf8(rp_buf_bytes(&x->body))) {
@@ -259,9 +262,10 @@ void rp_poll_close(struct rp_gateway *g, struct rp_client *c) {
 
 /* ---- for the shell ---- */
 
-struct rp_exchange *rp_gateway_poll_open(struct rp_gateway *g, void *shell, uint64_t now_ms) {
+struct rp_exchange *rp_gateway_poll_open(struct rp_gateway *g, void *shell,
+                                         struct rp_bytes handshake, uint64_t now_ms) {
     g->now_ms = now_ms;
-    struct rp_client *c = rp_client_new(g, NULL);
+    struct rp_client *c = rp_client_new(g, NULL, handshake);
     struct rp_exchange *x = rp_exchange_new(g, shell);
     x->is_open = x->is_get = true;
     rp_exchange_keep_sid(x, rp_bytes(c->sid, sizeof c->sid));
@@ -356,7 +360,7 @@ void rp_gateway_exchange_end(struct rp_gateway *g, struct rp_exchange *x, bool d
         c = c != NULL ? c : rp_client_by_sid(g, rp_bytes(x->sid, x->sid_len));
         bool lost = x->status == 0 || x->status == 200;
         if (lost && c != NULL && c->wire == NULL) {
-            rp_client_close(g, c, 1001, "a poll was cut off", true);
+            rp_client_close(g, c, 1001, "a poll was cut off", RP_LEAVE_TRANSPORT_ERROR);
         } else if (x->status == 200 && c == NULL && x->shell != NULL) {
             rp_relay_undelivered(g, x);
         }

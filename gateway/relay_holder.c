@@ -20,7 +20,7 @@ void rp_relay_unpark(struct rp_gateway *g, const struct rp_relay_message *m) {
 static void abort_session(struct rp_gateway *g, const struct rp_op_relayed *op) {
     struct rp_client *c = rp_client_by_sid(g, op->sid);
     if (c != NULL && c->wire == NULL) {
-        rp_client_close(g, c, 1001, "a poll was cut off", true);
+        rp_client_close(g, c, 1001, "a poll was cut off", RP_LEAVE_TRANSPORT_ERROR);
     }
 }
 
@@ -179,7 +179,8 @@ void rp_relay_hear(struct rp_gateway *g, struct rp_relay *r, const struct rp_op_
     rp_list_append(&r->inbox, &m->node);
     if (!park(g, m)) {
         g->stats.overflowed++;
-        rp_gateway_close(g, w, 1013, "too many messages wait to be heard", g->now_ms);
+        rp_gateway_close(g, w, 1013, "too many messages wait to be heard", RP_LEAVE_FORCED,
+                         g->now_ms);
     }
     rp_wire_mark_dirty(g, w);
 }

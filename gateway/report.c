@@ -55,6 +55,11 @@ static enum rp_err put_client_metrics(const struct rp_gateway_stats *g, struct r
         COUNTER("clients_paused", "Times a client was not read for a while.", g->paused),
         COUNTER("clients_evicted", "Clients closed because their session went elsewhere.",
                 g->evicted),
+        COUNTER("app_events", "Events of clients for app workers.", g->app_events),
+        COUNTER("client_acks", "Answers of clients to events that asked for one.", g->client_acks),
+        COUNTER("sockets_kicked", "Sockets that an app worker disconnected.", g->kicked),
+        GAUGE("handshakes_bytes", "What is kept of clients' requests for app workers.",
+              g->handshakes_bytes),
         COUNTER("volatile_dropped", "Volatile events not given to a client.", g->volatile_dropped),
     };
     return rp_metric_put(out, metrics, sizeof metrics / sizeof *metrics);

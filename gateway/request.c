@@ -4,20 +4,51 @@
 
 #include <stdlib.h>
 
-/* Full at the bounds, and until a quarter is free again. */
+/* Full at the bounds, and until a quarter is free again. True: it has become full. */
+static bool update_full(size_t count, size_t bytes, bool *full) {
+    bool over = bytes >= RP_LINK_REQUESTS_BYTES_MAX || count >= RP_LINK_REQUESTS_MAX;
+    bool roomy = bytes < RP_LINK_REQUESTS_BYTES_MAX / 4 * 3 && count < RP_LINK_REQUESTS_MAX / 4 * 3;
+    bool begins = over && !*full;
+    *full = over || (*full && !roomy);
+    return begins;
+}
+
+/* Events for app workers have a bound of their own, and so have CONNECTs: however long those take,
+ * the requests that the broker answers itself are not held up by them. */
 void rp_request_update_full(struct rp_gateway *g) {
-    bool over = g->requests_bytes >= RP_LINK_REQUESTS_BYTES_MAX ||
-                g->requests_count >= RP_LINK_REQUESTS_MAX;
-    bool roomy = g->requests_bytes < RP_LINK_REQUESTS_BYTES_MAX / 4 * 3 &&
-                 g->requests_count < RP_LINK_REQUESTS_MAX / 4 * 3;
-    if (over && !g->requests_full) {
-        g->requests_full = true;
+    bool requests =
+        update_full(g->requests_count - g->events_count - g->connects_count,
+                    g->requests_bytes - g->events_bytes - g->connects_bytes, &g->requests_full);
+    bool events = update_full(g->events_count, g->events_bytes, &g->events_full);
+    bool connects = update_full(g->connects_count, g->connects_bytes, &g->connects_full);
+    if (requests || events || connects) {
         struct rp_list *it, *tmp;
         RP_LIST_FOR(&g->clients, it, tmp) {
             rp_client_update_pause(g, RP_CONTAINER_OF(it, struct rp_client, node));
         }
-    } else if (roomy) {
-        g->requests_full = false;
+    }
+}
+
+bool rp_request_takes_events(const struct rp_gateway *g) {
+    return g->events_bytes < RP_EVENTS_BYTES_MAX && g->events_count < RP_EVENTS_MAX;
+}
+
+/* Counts the request in, or out. */
+static void count_request(struct rp_gateway *g, const struct rp_request *r, bool in) {
+    size_t one = in ? 1 : (size_t) -1, bytes = in ? r->encoded.len : (size_t) 0 - r->encoded.len;
+    bool is_event = r->is_event, is_connect = r->kind == RP_OP_CONNECT;
+    g->requests_count += one;
+    g->requests_bytes += bytes;
+    g->events_count += is_event ? one : 0;
+    g->events_bytes += is_event ? bytes : 0;
+    g->connects_count += is_connect ? one : 0;
+    g->connects_bytes += is_connect ? bytes : 0;
+    if (r->client != NULL) {
+        r->client->requests_count += one;
+        r->client->requests_bytes += bytes;
+        r->client->events_count += is_event ? one : 0;
+        r->client->events_bytes += is_event ? bytes : 0;
+        rp_client_update_pause(g, r->client);
     }
 }
 
@@ -48,6 +79,7 @@ void rp_request_add(struct rp_gateway *g, struct rp_op *op,
     r->room = rp_bytes(r->data + g->scratch.len, options->room.len);
     r->num = op->connect.num;
     r->kind = op->kind;
+    r->is_event = options->socket != NULL && options->socket->app != 0 && op->kind != RP_OP_ACKED;
     r->is_volatile = options->is_volatile;
     r->has_ack = options->has_ack;
     r->has_id = options->has_id;
@@ -59,18 +91,14 @@ void rp_request_add(struct rp_gateway *g, struct rp_op *op,
     if (g->unsent == &g->requests) {
         g->unsent = &r->node;
     }
-    g->requests_count++;
-    g->requests_bytes += r->encoded.len;
     g->stats.requests++;
     if (r->socket != NULL) {
         rp_list_append(&r->socket->requests, &r->socket_node);
     }
     if (r->client != NULL) {
         rp_list_append(&r->client->requests, &r->client_node);
-        r->client->requests_count++;
-        r->client->requests_bytes += r->encoded.len;
-        rp_client_update_pause(g, r->client);
     }
+    count_request(g, r, true);
     rp_request_update_full(g);
 }
 
@@ -88,22 +116,17 @@ void rp_request_forget_client(struct rp_client *c) {
         rp_list_remove(it);
         RP_CONTAINER_OF(it, struct rp_request, client_node)->client = NULL;
     }
-    c->requests_count = c->requests_bytes = 0;
+    c->requests_count = c->requests_bytes = c->events_count = c->events_bytes = 0;
 }
 
 void rp_request_free(struct rp_gateway *g, struct rp_request *r) {
     rp_list_remove(&r->socket_node);
     rp_list_remove(&r->client_node);
-    if (r->client != NULL) {
-        r->client->requests_count--;
-        r->client->requests_bytes -= r->encoded.len;
-        rp_client_update_pause(g, r->client);
-    }
+    count_request(g, r, false);
     if (g->unsent == &r->node) {
         g->unsent = r->node.next;
     }
-    g->requests_count--;
-    g->requests_bytes -= r->encoded.len;
+    g->ended_untold++;
     rp_list_remove(&r->node);
     rp_map_remove(&g->by_num, &r->by_num);
     free(r);
@@ -124,18 +147,24 @@ void rp_request_send(struct rp_gateway *g) {
     }
 }
 
-/* A join that is known to be done asks only for what its history still lacks. */
+/* A join that is known to be done asks only for what its history still lacks; an event for an app
+ * worker says that one may have had it. */
 static void put_again(struct rp_gateway *g, struct rp_request *r) {
-    if (r->kind != RP_OP_JOIN || r->upto == 0) {
+    bool joined = r->kind == RP_OP_JOIN && r->upto > 0;
+    if (!joined && r->kind != RP_OP_EVENT) {
         rp_link_put_bytes(&g->link, r->encoded);
         return;
     }
     struct rp_bytes in = r->encoded;
     struct rp_op op;
     enum rp_err err = rp_op_next(g->reader, &in, &op);
-    RP_ASSERT(err == RP_OK && op.kind == RP_OP_JOIN);
-    op.join.upto = r->upto;
-    if (r->replayed > 0) {
+    RP_ASSERT(err == RP_OK && op.kind == r->kind);
+    if (r->kind == RP_OP_EVENT) {
+        op.event.again = 1;
+    } else {
+        op.join.upto = r->upto;
+    }
+    if (joined && r->replayed > 0) {
         op.join.since = r->progress;
         op.join.limit = op.join.limit > r->replayed ? op.join.limit - r->replayed : 1;
     }

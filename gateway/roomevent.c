@@ -33,7 +33,7 @@ static void must(enum rp_err err) {
 
 static void give_ack(struct rp_gateway *g, struct rp_socket *s, uint64_t ack_id,
                      struct rp_bytes json, uint64_t seq) {
-    struct rp_blob *frame = rp_encode_ack(g, s->nsp->name, ack_id, json);
+    struct rp_blob *frame = rp_encode_ack(g, s->nsp->name, ack_id, json, rp_bytes(NULL, 0));
     if (frame != NULL) {
         rp_socket_answer(g, s, frame, seq);
     }
@@ -50,14 +50,24 @@ static struct rp_bytes clip(struct rp_bytes text, size_t bytes_max) {
     return text;
 }
 
+/* What the client may be sent of it: some of these texts are an application's. */
+static struct rp_bytes proper(struct rp_gateway *g, struct rp_bytes text, size_t bytes_max) {
+    struct rp_bytes clipped = clip(text, bytes_max);
+    if (!rp_bytes_is_utf8(clipped)) {
+        g->stats.malformed_messages++;
+        return RP_BYTES_LIT("?");
+    }
+    return clipped;
+}
+
 static struct rp_bytes render_error(struct rp_gateway *g, struct rp_bytes code,
                                     struct rp_bytes message) {
     struct rp_buf *out = &g->scratch;
     rp_buf_clear(out);
     must(rp_buf_put_str(out, "{\"ok\":false,\"error\":{\"code\":"));
-    must(rp_json_put_string(out, clip(code, RP_FAILURE_CODE_BYTES_MAX)));
+    must(rp_json_put_string(out, proper(g, code, RP_FAILURE_CODE_BYTES_MAX)));
     must(rp_buf_put_str(out, ",\"message\":"));
-    must(rp_json_put_string(out, clip(message, RP_FAILURE_MESSAGE_BYTES_MAX)));
+    must(rp_json_put_string(out, proper(g, message, RP_FAILURE_MESSAGE_BYTES_MAX)));
     must(rp_buf_put_str(out, "}}"));
     return rp_buf_bytes(out);
 }
@@ -380,6 +390,16 @@ static struct fault get_publication(struct rp_gateway *g, struct rp_bytes object
     return OK_FAULT;
 }
 
+/* The arguments not yet taken, as a JSON array. */
+static struct rp_bytes rest_in_brackets(struct call *call) {
+    struct rp_buf *out = &call->g->names;
+    size_t before = out->len;
+    must(rp_buf_put_str(out, "["));
+    must(rp_buf_put(out, call->args.iter.rest));
+    must(rp_buf_put_str(out, "]"));
+    return rp_bytes(out->data + before, out->len - before);
+}
+
 /* publish(room, event, ...args): the arguments' bytes as they came, in brackets. */
 static struct fault get_plain_publication(struct call *call, struct rp_bytes room,
                                           struct publication *p) {
@@ -392,12 +412,7 @@ static struct fault get_plain_publication(struct call *call, struct rp_bytes roo
     if (f.code != NULL) {
         return f;
     }
-    struct rp_bytes rest = call->args.iter.rest;
-    size_t before = call->g->names.len;
-    must(rp_buf_put_str(&call->g->names, "["));
-    must(rp_buf_put(&call->g->names, rest));
-    must(rp_buf_put_str(&call->g->names, "]"));
-    p->args = rp_bytes(call->g->names.data + before, call->g->names.len - before);
+    p->args = rest_in_brackets(call);
     return OK_FAULT;
 }
 
@@ -431,8 +446,28 @@ static struct fault on_publish(struct call *call) {
     return f;
 }
 
+/* An event that is an app worker's to handle. */
+static struct fault on_app_event(struct call *call) {
+    struct rp_bytes name;
+    struct fault f = get_event(call->g, call->args.name, &name);
+    if (f.code == NULL) {
+        struct rp_op op = {.kind = RP_OP_EVENT,
+                           .event = {.session = call->s->session,
+                                     .conn = call->s->conn,
+                                     .wants_ack = call->packet->has_id,
+                                     .name = name,
+                                     .args = rest_in_brackets(call),
+                                     .attachments = call->attachments}};
+        call->g->stats.app_events++;
+        request(call, &op, rp_bytes(NULL, 0), false, false);
+    }
+    return f;
+}
+
 static struct fault on_unknown(struct call *call) {
-    (void) call;
+    if (call->s->app != 0) {
+        return on_app_event(call);
+    }
     return fault("unknown_event",
                  "no such event here; known are join, leave, publish, history, presence");
 }
@@ -453,10 +488,15 @@ void rp_roomevent(struct rp_gateway *g, struct rp_socket *s, const struct rp_sio
                         .attachments = attachments,
                         .args = rp_sio_args(packet->payload)};
     struct fault (*handle)(struct call *) = on_unknown;
-    for (size_t i = 0; i < sizeof events / sizeof events[0]; i++) {
+    bool has_room_events = s->app == 0 || (s->app & RP_OP_ROOMS_ON) != 0;
+    for (size_t i = 0; has_room_events && i < sizeof events / sizeof events[0]; i++) {
         if (rp_json_key_is(call.args.name, events[i].name)) {
             handle = events[i].handle;
         }
+    }
+    if (s->app != 0 && !rp_request_takes_events(g)) { /* a worker may be asked about room events */
+        refuse(&call, fault("unavailable", "too many events wait for app workers"));
+        return;
     }
     rp_buf_clear(&g->names);
     /* Views of decoded strings must stay where they are while more are decoded: everything decoded

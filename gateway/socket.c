@@ -36,11 +36,12 @@ struct rp_socket *rp_socket_of(const struct rp_client *c, struct rp_bytes nsp) {
 
 /* ---- beginning ---- */
 
-static struct rp_socket *socket_new(struct rp_gateway *g, struct rp_client *c,
-                                    struct rp_bytes nsp) {
+static struct rp_socket *socket_new(struct rp_gateway *g, struct rp_client *c, struct rp_bytes nsp,
+                                    bool listed) {
     struct rp_socket *s = RP_NEW(struct rp_socket);
     s->client = c;
     s->nsp = rp_nsp_ref(&g->nsps, nsp);
+    s->listed = listed;
     rp_list_init(&s->requests);
     rp_list_init(&s->held);
     rp_list_append(&c->sockets, &s->node);
@@ -86,7 +87,9 @@ static void ask_broker(struct rp_gateway *g, struct rp_socket *s, struct rp_byte
                        .connect = {.nsp = s->nsp->name,
                                    .sid = rp_bytes(sid, sizeof sid),
                                    .pid_hash = rp_bytes(hash, sizeof hash),
-                                   .offset = offset}};
+                                   .offset = offset,
+                                   .listed = s->listed,
+                                   .handshake = rp_app_handshake(g, s)}};
     if (pid.len > 0) {
         hash_pid(pid, resume_hash);
         op.connect.resume_hash = rp_bytes(resume_hash, sizeof resume_hash);
@@ -102,9 +105,9 @@ static bool is_allowed(const struct rp_gateway *g, struct rp_bytes nsp) {
 }
 
 static void refuse(struct rp_gateway *g, struct rp_client *c, struct rp_bytes nsp,
-                   const char *message) {
+                   struct rp_bytes message, struct rp_bytes data) {
     g->stats.refused_connects++;
-    rp_client_put(g, c, rp_encode_connect_error(g, nsp, message));
+    rp_client_put(g, c, rp_encode_connect_error(g, nsp, message, data));
 }
 
 void rp_socket_connect(struct rp_gateway *g, struct rp_client *c,
@@ -117,12 +120,13 @@ void rp_socket_connect(struct rp_gateway *g, struct rp_client *c,
         rp_client_bad_packet(g, c, "CONNECT twice");
         return;
     }
-    if (!is_allowed(g, packet->nsp)) {
-        refuse(g, c, packet->nsp, "Invalid namespace");
+    bool listed = is_allowed(g, packet->nsp); /* others the broker may know: app workers' */
+    if (!listed && c->unlisted_refused >= RP_CLIENT_UNLISTED_MAX) {
+        refuse(g, c, packet->nsp, RP_BYTES_LIT("Invalid namespace"), rp_bytes(NULL, 0));
         return;
     }
     if (c->sockets_count >= RP_CLIENT_SOCKETS_MAX) {
-        refuse(g, c, packet->nsp, "too many namespaces");
+        refuse(g, c, packet->nsp, RP_BYTES_LIT("too many namespaces"), rp_bytes(NULL, 0));
         return;
     }
     char pid_space[RP_OFFSET_BYTES_MAX], offset_space[RP_OFFSET_BYTES_MAX];
@@ -132,7 +136,32 @@ void rp_socket_connect(struct rp_gateway *g, struct rp_client *c,
     if (pid.len != RP_ID_CHARS || g->config.no_recovery) {
         pid = rp_bytes(NULL, 0); /* none of ours */
     }
-    ask_broker(g, socket_new(g, c, packet->nsp), pid, offset);
+    if (g->connects_bytes >= RP_CONNECTS_BYTES_MAX) {
+        rp_client_close(g, c, 1013, "too many wait to connect", RP_LEAVE_FORCED_SERVER);
+        return;
+    }
+    struct rp_socket *s = socket_new(g, c, packet->nsp, listed);
+    if (!rp_app_share_handshake(g, s, packet->payload)) {
+        /* without its credentials it would be refused for good; there may be room another time */
+        g->stats.overflowed++;
+        rp_client_close(g, c, 1013, "too many handshakes are kept", RP_LEAVE_FORCED);
+        return;
+    }
+    ask_broker(g, s, pid, offset);
+}
+
+void rp_socket_refused(struct rp_gateway *g, struct rp_socket *s, struct rp_bytes message,
+                       struct rp_bytes data) {
+    struct rp_client *c = s->client;
+    RP_ASSERT(s->state == RP_SOCKET_CONNECTING);
+    refuse(g, c, s->nsp->name, message, data);
+    if (c->closed) {
+        return; /* by a packet too much */
+    }
+    rp_socket_leave(g, s, RP_LEAVE_UNTOLD);
+    if (c->sockets_count == 0 && !rp_list_is_linked(&c->connect_node)) {
+        rp_heartbeat_await_connect(g, c); /* the others were left meanwhile */
+    }
 }
 
 void rp_socket_connected(struct rp_gateway *g, struct rp_socket *s,
@@ -142,6 +171,11 @@ void rp_socket_connected(struct rp_gateway *g, struct rp_socket *s,
     s->conn = op->conn;
     s->pos = op->pos;
     s->state = op->recovered ? RP_SOCKET_CATCHING : RP_SOCKET_LIVE;
+    s->app = op->app <= UINT8_MAX ? (uint8_t) op->app : RP_OP_APP;
+    s->owing = op->recovered && op->app != 0;
+    if (op->app == 0) {
+        rp_app_drop_socket_handshake(g, s);
+    }
     rp_map_add(&g->by_conn, &s->by_conn, rp_hash_u64(s->conn));
     rp_list_remove(&s->client->connect_node);
     g->stats.sessions++;
@@ -163,7 +197,33 @@ static void drop_held(struct rp_socket *s) {
     }
 }
 
-void rp_socket_leave(struct rp_gateway *g, struct rp_socket *s, bool tell_broker, bool ended) {
+static const char *const leave_texts[] = {
+    [RP_LEAVE_CLIENT_DISCONNECT] = "client namespace disconnect",
+    [RP_LEAVE_SERVER_DISCONNECT] = "server namespace disconnect",
+    [RP_LEAVE_TRANSPORT_CLOSE] = "transport close",
+    [RP_LEAVE_TRANSPORT_ERROR] = "transport error",
+    [RP_LEAVE_PING_TIMEOUT] = "ping timeout",
+    [RP_LEAVE_PARSE_ERROR] = "parse error",
+    [RP_LEAVE_FORCED_SERVER] = "forced server close",
+    [RP_LEAVE_SHUTTING_DOWN] = "server shutting down",
+    [RP_LEAVE_FORCED] = "forced close",
+};
+
+const char *rp_leave_text(enum rp_leave why) {
+    RP_ASSERT((size_t) why < sizeof leave_texts / sizeof *leave_texts);
+    return leave_texts[why];
+}
+
+enum rp_leave rp_leave_of(struct rp_bytes text) {
+    for (size_t i = 0; i < sizeof leave_texts / sizeof *leave_texts; i++) {
+        if (rp_bytes_eq_str(text, leave_texts[i])) {
+            return (enum rp_leave) i;
+        }
+    }
+    return RP_LEAVE_FORCED;
+}
+
+void rp_socket_leave(struct rp_gateway *g, struct rp_socket *s, enum rp_leave why) {
     if (s->state == RP_SOCKET_LEFT) {
         return;
     }
@@ -176,15 +236,17 @@ void rp_socket_leave(struct rp_gateway *g, struct rp_socket *s, bool tell_broker
     }
     rp_request_forget_socket(s);
     drop_held(s);
+    rp_app_drop_socket_handshake(g, s);
     s->page = 0;
     s->client->sockets_count--;
     rp_nsp_unref(&g->nsps, s->nsp);
     s->nsp = NULL;
     rp_list_remove(&s->node);
     rp_list_append(&g->left_sockets, &s->node);
-    if (connected && tell_broker) {
+    if (connected && why != RP_LEAVE_UNTOLD) {
+        bool ended = why == RP_LEAVE_CLIENT_DISCONNECT || why == RP_LEAVE_SERVER_DISCONNECT;
         rp_broker_close_session(g, s->client->closed ? NULL : s->client, s->session, s->conn,
-                                ended);
+                                ended || (s->client->closed && g->config.no_recovery), why);
     }
 }
 

@@ -52,10 +52,11 @@ void rp_wire_use_deflate(struct rp_wire *w) {
 
 /* ---- beginning ---- */
 
-struct rp_wire *rp_gateway_open(struct rp_gateway *g, void *shell, uint64_t now_ms) {
+struct rp_wire *rp_gateway_open(struct rp_gateway *g, void *shell, struct rp_bytes handshake,
+                                uint64_t now_ms) {
     g->now_ms = now_ms;
     struct rp_wire *w = rp_wire_new(g, shell, RP_WIRE_ACTIVE);
-    w->client = rp_client_new(g, w);
+    w->client = rp_client_new(g, w, handshake);
     if (g->config.mode != RP_GATEWAY_ECHO_WS) {
         rp_client_put_open(g, w->client);
     }
@@ -127,6 +128,9 @@ static void take_over(struct rp_gateway *g, struct rp_wire *w) {
     g->stats.upgrades++;
     rp_queue_move(&w->queue, &c->queue);
     rp_wire_mark_dirty(g, w);
+    if (c->ending) {
+        rp_client_close(g, c, 1000, "", RP_LEAVE_UNTOLD);
+    }
 }
 
 static void probe_message(struct rp_gateway *g, struct rp_wire *w, bool is_text,
@@ -272,17 +276,17 @@ void rp_wire_close(struct rp_gateway *g, struct rp_wire *w, uint16_t code, const
 }
 
 void rp_gateway_close(struct rp_gateway *g, struct rp_wire *w, uint16_t code, const char *reason,
-                      uint64_t now_ms) {
+                      enum rp_leave why, uint64_t now_ms) {
     g->now_ms = now_ms;
     if (w->role == RP_WIRE_ACTIVE) {
-        rp_client_close(g, w->client, code, reason, true);
+        rp_client_close(g, w->client, code, reason, why);
     } else {
         rp_wire_close(g, w, code, reason);
     }
 }
 
 void rp_gateway_gone(struct rp_gateway *g, struct rp_wire *w, uint64_t now_ms) {
-    rp_gateway_close(g, w, 0, NULL, now_ms);
+    rp_gateway_close(g, w, 0, NULL, RP_LEAVE_TRANSPORT_CLOSE, now_ms);
     if (w->relay != NULL) {
         rp_relay_end(g, w->relay, true, 0, rp_bytes(NULL, 0));
     }

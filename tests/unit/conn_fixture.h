@@ -66,6 +66,10 @@ struct core {
     uint16_t close_code;
     bool mute;          /* messages are counted and do not come back */
     size_t heard_bytes; /* then */
+    bool wants_handshakes;
+    char handshake[RP_HANDSHAKE_REQUEST_BYTES_MAX]; /* the last one */
+    size_t handshake_len;
+    enum rp_leave why; /* of the last close */
 };
 
 static struct core core;
@@ -87,8 +91,22 @@ static void core_answer(int status, struct rp_bytes body) {
     rp_list_append(&core.answered, &x->node);
 }
 
-struct rp_exchange *rp_gateway_poll_open(struct rp_gateway *g, void *shell, uint64_t now_ms) {
+static void note_handshake(struct rp_bytes handshake) {
+    core.handshake_len = handshake.len;
+    if (handshake.len > 0) {
+        memcpy(core.handshake, handshake.data, handshake.len);
+    }
+}
+
+size_t rp_gateway_handshake_bytes(const struct rp_gateway *g) {
     (void) g;
+    return core.wants_handshakes ? RP_HANDSHAKE_REQUEST_BYTES_MAX : 0;
+}
+
+struct rp_exchange *rp_gateway_poll_open(struct rp_gateway *g, void *shell,
+                                         struct rp_bytes handshake, uint64_t now_ms) {
+    (void) g;
+    note_handshake(handshake);
     (void) now_ms;
     struct rp_exchange *x = exchange_new(shell, RP_BYTES_LIT(""));
     core_answer(200, RP_BYTES_LIT("0{}"));
@@ -165,8 +183,10 @@ void rp_gateway_exchange_end(struct rp_gateway *g, struct rp_exchange *x, bool d
     free(x);
 }
 
-struct rp_wire *rp_gateway_open(struct rp_gateway *g, void *shell, uint64_t now_ms) {
+struct rp_wire *rp_gateway_open(struct rp_gateway *g, void *shell, struct rp_bytes handshake,
+                                uint64_t now_ms) {
     (void) g;
+    note_handshake(handshake);
     (void) now_ms;
     struct rp_wire *w = RP_NEW(struct rp_wire);
     w->shell = shell;
@@ -181,8 +201,9 @@ struct rp_wire *rp_gateway_open(struct rp_gateway *g, void *shell, uint64_t now_
 struct rp_wire *rp_gateway_upgrade(struct rp_gateway *g, void *shell, struct rp_bytes sid,
                                    uint64_t now_ms) {
     bool far = rp_bytes_eq_str(sid, "far");
-    struct rp_wire *w =
-        far || rp_bytes_eq_str(sid, "known") ? rp_gateway_open(g, shell, now_ms) : NULL;
+    struct rp_wire *w = far || rp_bytes_eq_str(sid, "known")
+                            ? rp_gateway_open(g, shell, rp_bytes(NULL, 0), now_ms)
+                            : NULL;
     if (far) {
         w->pending = true;
         w->dirty = false;
@@ -241,9 +262,10 @@ void rp_gateway_binary(struct rp_gateway *g, struct rp_wire *w, struct rp_bytes 
 }
 
 void rp_gateway_close(struct rp_gateway *g, struct rp_wire *w, uint16_t code, const char *reason,
-                      uint64_t now_ms) {
+                      enum rp_leave why, uint64_t now_ms) {
     (void) now_ms;
     core.close_code = code;
+    core.why = why;
     rp_gateway_put_frame(g, w, rp_ws_close_frame(code, reason));
     w->closing = true;
 }

@@ -19,6 +19,8 @@
 
 #define COUNT(table) (sizeof(table) / sizeof(table)[0])
 #define BENCH_UNUSED __attribute__((unused))
+/* What the request of every client was. */
+#define HANDSHAKE RP_BYTES_LIT("\"url\":\"/x\"")
 #define EPOCH RP_BYTES_LIT("epoch000")
 
 /* An operation the gateway sent. */
@@ -251,6 +253,21 @@ BENCH_UNUSED static void say_deliver(uint64_t seq, const char *room, const char 
                                    .args = rp_bytes_str(args)}});
 }
 
+BENCH_UNUSED static void say_failed(uint64_t num, const char *code, const char *message,
+                                    const char *data) {
+    say((struct rp_op){.kind = RP_OP_FAILED,
+                       .failed = {.num = num,
+                                  .code = rp_bytes_str(code),
+                                  .message = rp_bytes_str(message),
+                                  .data = rp_bytes_str(data)}});
+}
+
+/* The broker knows no such namespace: answers the gateway's newest request, put on the link or not.
+ */
+BENCH_UNUSED static void say_invalid_namespace(void) {
+    say_failed(rp_gateway_stats(bench.g)->requests, "invalid_namespace", "", "");
+}
+
 /* ---- the clients' end ---- */
 
 static void text(struct rp_wire *c, const char *packet) {
@@ -284,7 +301,7 @@ static bool take_frame(struct rp_wire *c, struct rp_ws_msg *ret_msg) {
     return true;
 }
 
-static void expect(struct rp_wire *c, const char *packet) {
+BENCH_UNUSED static void expect(struct rp_wire *c, const char *packet) {
     struct rp_ws_msg msg;
     if (!take_frame(c, &msg)) {
         fail_msg("the client got nothing instead of %s", packet);
@@ -293,7 +310,7 @@ static void expect(struct rp_wire *c, const char *packet) {
     assert_string_equal(bench.text, packet);
 }
 
-static void expect_nothing(struct rp_wire *c) {
+BENCH_UNUSED static void expect_nothing(struct rp_wire *c) {
     struct rp_ws_msg msg;
     if (take_frame(c, &msg)) {
         fail_msg("the client got %s (kind %d, code %d) as well", bench.text, (int) msg.kind,
@@ -347,7 +364,7 @@ BENCH_UNUSED static void expect_close(struct rp_wire *c, uint16_t code, const ch
 }
 
 static struct rp_wire *open_client(void) {
-    struct rp_wire *c = rp_gateway_open(bench.g, &bench, bench.now_ms);
+    struct rp_wire *c = rp_gateway_open(bench.g, &bench, HANDSHAKE, bench.now_ms);
     struct rp_ws_msg msg;
     assert_ptr_equal(rp_wire_shell(c), &bench);
     assert_true(take_frame(c, &msg));
@@ -482,7 +499,7 @@ BENCH_UNUSED static void expect_no_answer(void) {
 #define UNKNOWN_SID "{\"code\":1,\"message\":\"Session ID unknown\"}"
 
 BENCH_UNUSED static struct rp_exchange *poll_open(void) {
-    return note_exchange(rp_gateway_poll_open(bench.g, &bench, bench.now_ms));
+    return note_exchange(rp_gateway_poll_open(bench.g, &bench, HANDSHAKE, bench.now_ms));
 }
 
 /* A long-polling session. */

@@ -557,6 +557,44 @@ static void test_without_proxy_the_peer_is_the_client(void **state) {
     expect_answer(OK, "\"::1\"");
 }
 
+/* What the core is told of who came; and nothing is made if it does not want it. */
+static void test_the_core_is_told_what_the_request_was(void **state) {
+    (void) state;
+    static const char query[] = " HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 203.0.113.9\r\n"
+                                "Origin: http://a\r\nCookie: x=1\r\n";
+    char text[512];
+    for (int way = 0; way < 4; way++) {
+        bool websocket = way % 2;
+        core.wants_handshakes = way < 2;
+        connect_client();
+        snprintf(text, sizeof text, "GET /socket.io/?EIO=4&transport=%s%s%s\r\n",
+                 websocket ? "websocket" : "polling", query,
+                 websocket ? "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+                             "Sec-WebSocket-Version: 13\r\n"
+                             "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                           : "");
+        say_text(text);
+        expect_answer(websocket ? "HTTP/1.1 101 " : OK, "\r\n\r\n");
+        struct rp_bytes got = rp_bytes(core.handshake, core.handshake_len);
+        if (!core.wants_handshakes) {
+            assert_int_equal(got.len, 0);
+            continue;
+        }
+        static const char *const parts[] = {
+            "\"address\":\"203.0.113.9\",\"xdomain\":true,\"secure\":false,\"issued\":1",
+            "\"url\":\"/socket.io/?EIO=4&transport=",
+            "\"query\":{\"EIO\":\"4\",\"transport\":\"",
+            "\"headers\":{\"host\":\"a\",\"x-forwarded-for\":\"203.0.113.9\",",
+            "\"cookie\":\"x=1\"",
+        };
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+            if (memmem(got.data, got.len, parts[i], strlen(parts[i])) == NULL) {
+                fail_msg("no %s in %.*s", parts[i], RP_BYTES_FMT(got));
+            }
+        }
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void) {
@@ -592,6 +630,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_page_may_read_that_the_gateway_stops, setup_origins,
                                         teardown),
         TEST(test_a_refusal_of_head_has_no_body),
+        TEST(test_the_core_is_told_what_the_request_was),
         TEST(test_a_trusted_proxy_says_whose_connection_it_is),
         TEST(test_bad_proxy_headers_end_the_connection),
         TEST(test_without_proxy_the_peer_is_the_client),

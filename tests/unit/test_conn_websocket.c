@@ -246,7 +246,7 @@ static void test_what_waits_for_its_turn_ends_with_its_connection(void **state) 
         assert_int_equal(rp_conns_deadline_ms(world.conns), 0);
         if (i == 0) {
             size_t heard = core.heard_bytes;
-            rp_gateway_close(NULL, core.wire, 1000, NULL, 0);
+            rp_gateway_close(NULL, core.wire, 1000, NULL, RP_LEAVE_TRANSPORT_CLOSE, 0);
             settle();
             assert_true(world.ended);
             assert_true(core.heard_bytes <= heard + RP_CONN_INFLATED_BYTES + PAYLOAD_MAX);

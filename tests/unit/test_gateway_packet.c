@@ -323,8 +323,12 @@ static void test_a_client_in_several_namespaces(void **state) {
     join_nsp(c, "/b", 30);
     assert_int_equal(stats()->sessions, 3);
     text(c, "40/c,");
+    asked(RP_OP_CONNECT);
+    say_invalid_namespace();
     expect(c, "44/c,{\"message\":\"Invalid namespace\"}");
     text(c, "40/bb,{\"pid\":\"x\"}");
+    asked(RP_OP_CONNECT);
+    say_invalid_namespace();
     expect(c, "44/bb,{\"message\":\"Invalid namespace\"}");
     assert_int_equal(stats()->refused_connects, 2);
     text(c, "42/ab,1[\"join\",\"r\"]");
@@ -692,6 +696,8 @@ static void test_a_conversation_in_msgpack(void **state) {
     use_msgpack();
     struct rp_wire *c = msgpack_client(10);
     say_msgpack(c, 2, RP_SIO_CONNECT, "/no", rp_bytes(NULL, 0));
+    asked(RP_OP_CONNECT);
+    say_invalid_namespace();
     expect_msgpack(c, RP_SIO_CONNECT_ERROR, "/no", NULL);
     assert_string_equal(bench.text, "{\"message\":\"Invalid namespace\"}");
     say_msgpack(c, 4, RP_SIO_EVENT, "/",
@@ -737,6 +743,7 @@ static void test_msgpack_through_polling(void **state) {
     expect_answer(post(sid, "bgqR0eXBlAKNuc3ChLw=="), 200, "ok"); /* {type: 0, nsp: "/"} */
     asked(RP_OP_CONNECT);
     expect_answer(post(sid, "bgqR0eXBlAKNuc3CjL25v"), 200, "ok"); /* "/no" */
+    say_invalid_namespace();
     struct rp_exchange *x = get(sid);
     expect_status(x, 200);
     assert_int_equal(bench.text[0], 'b');
@@ -822,7 +829,7 @@ static void test_echoes(void **state) {
     expect_close(c, 1002, NULL);
     bench.config.mode = RP_GATEWAY_ECHO_WS;
     bench_reconfigure();
-    c = rp_gateway_open(bench.g, &bench, bench.now_ms);
+    c = rp_gateway_open(bench.g, &bench, rp_bytes(NULL, 0), bench.now_ms);
     expect_nothing(c);
     text(c, "");
     expect(c, "");

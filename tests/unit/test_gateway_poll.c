@@ -142,10 +142,12 @@ static void test_a_post_is_several_packets(void **state) {
     open_poll(sid);
     struct rp_exchange *x = post(sid, "40" SEP "3" SEP "40/no," SEP "3");
     expect_answer(x, 200, "ok");
+    asked(RP_OP_CONNECT);
+    assert_text(asked(RP_OP_CONNECT).connect.nsp, "/no");
+    say_invalid_namespace();
     expect_answer(get(sid), 200, "44/no,{\"message\":\"Invalid namespace\"}");
     assert_int_equal(stats()->packets_in, 4);
     assert_int_equal(stats()->refused_connects, 1);
-    asked(RP_OP_CONNECT);
 }
 
 static void test_binary_is_base64(void **state) {
@@ -305,6 +307,7 @@ static void test_an_echo_that_is_not_taken_pauses(void **state) {
 static void test_the_head_of_a_post_comes_first(void **state) {
     (void) state;
     char sid[SID_SPACE];
+    link_up();
     open_poll(sid);
     struct rp_exchange *x = post_head(sid);
     expect_answer(post(sid, "40/no,"), 400, BAD_REQUEST); /* it counts from then on */
@@ -318,6 +321,7 @@ static void test_the_head_of_a_post_comes_first(void **state) {
     expect_no_answer();
     rp_gateway_post_body(bench.g, x, &body, bench.now_ms);
     expect_answer(x, 200, "ok");
+    say_invalid_namespace();
     expect_answer(poll, 200, "44/no,{\"message\":\"Invalid namespace\"}");
     x = post_head(sid);
     end(x, false); /* a body that never comes */
@@ -382,6 +386,7 @@ static void test_goodbye_lets_the_poll_go(void **state) {
 static void test_what_cannot_be_delivered_ends_the_session(void **state) {
     (void) state;
     enum { WAITING, ANSWERED, FETCHED, POST_ANSWERED, OPENED, WAYS };
+    link_up();
     for (int way = 0; way < WAYS; way++) {
         char sid[SID_SPACE];
         struct rp_exchange *x;
@@ -396,6 +401,7 @@ static void test_what_cannot_be_delivered_ends_the_session(void **state) {
         }
         if (way == ANSWERED || way == FETCHED) {
             expect_answer(post(sid, "40/no,"), 200, "ok");
+            say_invalid_namespace();
         }
         if (way == FETCHED || way == POST_ANSWERED) {
             expect_status(x, 200);
@@ -604,9 +610,11 @@ static void test_an_upgrade_takes_everything_along(void **state) {
 static void test_output_goes_before_a_noop(void **state) {
     (void) state;
     char sid[SID_SPACE];
+    link_up();
     open_poll(sid);
     struct rp_exchange *x = get(sid);
-    expect_answer(post(sid, "40/no,"), 200, "ok"); /* and the shell has not looked at the GET yet */
+    expect_answer(post(sid, "40/no,"), 200, "ok");
+    say_invalid_namespace(); /* and the shell has not looked at the GET yet */
     struct rp_wire *w = probe(sid);
     text(w, "2probe");
     expect_answer(x, 200, "44/no,{\"message\":\"Invalid namespace\"}");
