@@ -13,21 +13,19 @@ static void must(enum rp_err err) {
     RP_ASSERT(err == RP_OK);
 }
 
-static bool is_second(const struct stock *s) {
-    return s->nsp > 0;
-}
-
 /* ---- packets ---- */
 
-/* The beginning of an event's packet: type, attachments, namespace, ack id. */
-static void begin_event(struct rp_buf *out, const struct stock *s, size_t attachments,
+void client_begin_event(struct rp_buf *out, const struct stock *s, size_t attachments,
                         uint64_t id) {
     if (attachments > 0) {
         must(rp_buf_printf(out, "45%zu-", attachments));
     } else {
         must(rp_buf_put_str(out, "42"));
     }
-    must(rp_buf_printf(out, "%s%llu", is_second(s) ? "/b," : "", (unsigned long long) id));
+    must(rp_buf_put_str(out, stock_nsp_prefix(s->nsp)));
+    if (id != UINT64_MAX) {
+        must(rp_buf_printf(out, "%llu", (unsigned long long) id));
+    }
 }
 
 /* An event without attachments. */
@@ -43,32 +41,34 @@ static void send_event(struct world *w, struct client *client, const struct stoc
     va_end(args);
     struct rp_buf packet;
     rp_buf_init(&packet, 512);
-    begin_event(&packet, s, 0, id);
+    client_begin_event(&packet, s, 0, id);
     must(rp_buf_put_str(&packet, json));
     engine_send(w, client, packet, false);
 }
 
-static void send_connect(struct world *w, struct client *client, struct stock *s) {
+void client_send_connect(struct world *w, struct client *client, struct stock *s) {
     struct rp_buf packet;
     rp_buf_init(&packet, 512);
-    s->subscribed = true;
-    stock_connect_packet(s, &packet);
+    stock_connect_packet(s, w->now_ms, &packet);
     engine_send(w, client, packet, false);
 }
 
 static void send_disconnect(struct world *w, struct client *client, struct stock *s) {
     struct rp_buf packet;
     rp_buf_init(&packet, 16);
-    must(rp_buf_put_str(&packet, is_second(s) ? "41/b," : "41"));
+    must(rp_buf_printf(&packet, "41%s", stock_nsp_prefix(s->nsp)));
     stock_leave(s);
     engine_send(w, client, packet, false);
 }
 
 void client_opened(struct world *w, struct client *client) {
     client->leave_ask = 0; /* a namespace that was left is connected to again, like the others */
-    send_connect(w, client, &client->stock.sockets[0]);
-    if (client->two_namespaces) {
-        send_connect(w, client, &client->stock.sockets[1]);
+    for (unsigned nsp = 0; nsp < NAMESPACES; nsp++) {
+        struct stock *s = &client->stock.sockets[nsp];
+        if (client_has(client, nsp)) {
+            s->unwelcome = stock_is_app(nsp) && w->acting && chance(w, 50);
+            client_send_connect(w, client, s);
+        }
     }
 }
 
@@ -92,11 +92,15 @@ static uint64_t next_payload(struct world *w, const struct stock *s) {
     return w->next_payload++ * NAMESPACES + s->nsp;
 }
 
-static void put_args(struct rp_buf *out, const struct publication *p, size_t attachments) {
-    must(rp_buf_printf(out, "%llu", (unsigned long long) p->payload));
+void client_put_payload(struct rp_buf *out, uint64_t payload, size_t attachments) {
+    must(rp_buf_printf(out, "%llu", (unsigned long long) payload));
     for (size_t i = 0; i < attachments; i++) {
         must(rp_buf_printf(out, ",{\"_placeholder\":true,\"num\":%zu}", i));
     }
+}
+
+static void put_args(struct rp_buf *out, const struct publication *p, size_t attachments) {
+    client_put_payload(out, p->payload, attachments);
     if (p->filler > 0) {
         must(rp_buf_printf(out, ",\"%0*d\"", (int) p->filler, 0));
     }
@@ -107,7 +111,7 @@ static void send_publication(struct world *w, struct client *client, const struc
     size_t attachments = client->stock.binary ? stock_attachments_of(p->payload) : 0;
     struct rp_buf out;
     rp_buf_init(&out, PACKET_BYTES_MAX);
-    begin_event(&out, s, attachments, p->id);
+    client_begin_event(&out, s, attachments, p->id);
     if (p->options == NULL) {
         must(rp_buf_printf(&out, "[\"publish\",\"r%u\",\"%s\",", p->room, p->event));
         put_args(&out, p, attachments);
@@ -225,7 +229,7 @@ static void come_back(struct world *w, struct client *client) {
     struct stock *first = &client->stock.sockets[0];
     if (client->leave_ask > 0 && !stock_is_pending(first, client->leave_ask - 1)) {
         client->leave_ask = 0;
-        send_connect(w, client, &client->stock.sockets[1]);
+        client_send_connect(w, client, &client->stock.sockets[1]);
     }
 }
 
@@ -255,7 +259,9 @@ static void act_ask(struct world *w, struct client *client, struct stock *s, uns
 static void act(struct world *w, struct client *client, struct stock *s) {
     unsigned room = (unsigned) below(w, ROOMS);
     uint64_t what = below(w, 100);
-    if (what == 0 && chance(w, 100)) {
+    if (stock_is_app(s->nsp) && (s->nsp != DURABLE_APP || chance(w, 700))) {
+        client_app_act(w, client, s);
+    } else if (what == 0 && chance(w, 100)) {
         act_publish_big(w, client, s, room);
     } else if (what < 70) {
         act_publish(w, client, s, room);
@@ -271,11 +277,16 @@ static void act(struct world *w, struct client *client, struct stock *s) {
         act_ask(w, client, s, room, true);
     } else if (what == 98 && chance(w, 100)) {
         leave_for_good(w, client);
-    } else if (what == 98 && client->two_namespaces && chance(w, 200)) {
+    } else if (what == 98 && s->nsp <= 1 && client_has(client, 1) && chance(w, 200)) {
         leave_second(w, client);
     } else {
         act_ask(w, client, s, room, false);
     }
+}
+
+static unsigned any_nsp(struct world *w, const struct client *client) {
+    unsigned nsp = client->nsps == 1 ? 0 : (unsigned) below(w, NAMESPACES);
+    return client_has(client, nsp) ? nsp : 0;
 }
 
 void client_run(struct world *w, struct client *client) {
@@ -291,9 +302,14 @@ void client_run(struct world *w, struct client *client) {
         return;
     }
     come_back(w, client);
-    for (unsigned n = (unsigned) below(w, 4); n > 0 && w->acting; n--) {
-        unsigned nsp = client->two_namespaces ? (unsigned) below(w, NAMESPACES) : 0;
+    for (unsigned nsp = 0; nsp < NAMESPACES; nsp++) {
         struct stock *s = &client->stock.sockets[nsp];
+        if (stock_is_app(nsp) && client_has(client, nsp)) {
+            client_app_run(w, client, s);
+        }
+    }
+    for (unsigned n = (unsigned) below(w, 4); n > 0 && w->acting; n--) {
+        struct stock *s = &client->stock.sockets[any_nsp(w, client)];
         if (s->connected && !e->closing && chance(w, 250)) {
             act(w, client, s);
         }

@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* What a client's request was, for app workers. */
+#define HANDSHAKE RP_BYTES_LIT("\"address\":\"192.0.2.7\",\"url\":\"/socket.io/\"")
+
 /* ---- queues ---- */
 
 void queue_put(struct world *w, struct rp_list *queue, struct rp_buf bytes, bool is_binary) {
@@ -152,7 +155,7 @@ static void arrive(struct world *w, struct conn *c) {
         return; /* refused, or given up */
     }
     if (c->sid[0] == '\0') {
-        c->handle = rp_gateway_open(core, c, w->now_ms);
+        c->handle = rp_gateway_open(core, c, HANDSHAKE, w->now_ms);
     } else {
         c->handle = rp_gateway_upgrade(core, c, rp_bytes_str(c->sid), w->now_ms);
     }
@@ -305,7 +308,7 @@ static void reach(struct world *w, struct call *c) {
     }
     c->state = CALL_THERE;
     if (c->kind == CALL_OPEN) {
-        c->handle = rp_gateway_poll_open(core, c, w->now_ms);
+        c->handle = rp_gateway_poll_open(core, c, HANDSHAKE, w->now_ms);
     } else if (c->kind == CALL_GET) {
         c->handle = rp_gateway_poll_get(core, c, sid, w->now_ms);
     } else {

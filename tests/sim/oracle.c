@@ -22,7 +22,7 @@ static unsigned room_of(const struct rp_record *r) {
 }
 
 static unsigned nsp_of(const struct rp_record *r) {
-    return rp_bytes_eq_str(r->f.nsp, stock_nsp_name(1)) ? 1 : 0;
+    return stock_nsp_named(r->f.nsp);
 }
 
 static uint64_t session_of(const struct world *w, const char *sid) {
@@ -46,6 +46,9 @@ static const char *check_life(const struct world *w, unsigned client, unsigned n
     uint64_t session = session_of(w, life->sid);
     bool member[ROOMS] = {false};
     size_t at = 0;
+    if (stock_is_app(nsp)) {
+        return NULL; /* oracle_app.c */
+    }
     for (size_t i = 0; i < w->log_count; i++) {
         const struct rp_record *r = w->log[i];
         bool own = r->f.session == session;
@@ -54,8 +57,8 @@ static const char *check_life(const struct world *w, unsigned client, unsigned n
         } else if (own && r->f.kind == RP_RECORD_LEAVE) {
             member[room_of(r)] = false;
         }
-        if (r->f.kind != RP_RECORD_EVENT || nsp_of(r) != nsp || !member[room_of(r)] ||
-            is_own_without_echo(r, session)) {
+        if (r->f.kind != RP_RECORD_EVENT || nsp_of(r) != nsp || r->f.session == 0 ||
+            !member[room_of(r)] || is_own_without_echo(r, session)) {
             continue;
         }
         while (at < life->events_count &&
@@ -226,9 +229,13 @@ static bool is_in_order(const struct world *w, size_t at) {
     if (payload >= FIRST_WITH_ID || (w->faults_allowed & FAULT_REFUSE)) {
         return true;
     }
+    if (w->log[at]->f.session != 0 && stock_is_app(nsp_of(w->log[at]))) {
+        return true; /* its worker was asked about each, and took its time */
+    }
     for (size_t i = at; i-- > 0;) {
         const struct rp_record *older = w->log[i];
         if (older->f.kind == RP_RECORD_EVENT && older->f.session == w->log[at]->f.session &&
+            (older->f.session != 0 || older->f.origin == w->log[at]->f.origin) &&
             payload_of(older) < FIRST_WITH_ID) {
             return payload_of(older) < payload;
         }
@@ -277,10 +284,20 @@ static const char *check_answer(const struct world *w, unsigned client, const st
     if (wrong == NULL && (a->ask.kind == ASK_PUBLISH || a->ask.kind == ASK_PUBLISH_ID)) {
         wrong = check_copy_first(client, s, a);
     }
-    if (wrong == NULL && a->ask.kind == ASK_JOIN_SINCE && !(w->faults & FAULT_TRIM)) {
+    if (wrong == NULL && a->ask.kind == ASK_JOIN_SINCE && !(w->faults & FAULT_TRIM) &&
+        !stock_is_app(s->nsp)) {
         wrong = check_history(w, client, s, a);
     }
     return wrong;
+}
+
+/* How many of its sessions are over: it left, or the server disconnected it. */
+static uint64_t ended_lives(const struct world *w, const struct stock *s) {
+    uint64_t ended = 0;
+    for (size_t i = 0; i < s->lives_count; i++) {
+        ended += s->lives[i].left || oracle_app_has_ended(w, session_of(w, s->lives[i].sid));
+    }
+    return ended;
 }
 
 static const char *check_socket(const struct world *w, unsigned client, const struct stock *s) {
@@ -295,7 +312,7 @@ static const char *check_socket(const struct world *w, unsigned client, const st
                  client, (unsigned long long) s->asks[0].id, (int) s->asks[0].kind);
         wrong = complaint;
     }
-    if (wrong == NULL && s->not_recovered > s->farewells && !(w->faults & FAULT_UNRECOVERED)) {
+    if (wrong == NULL && !(w->faults & FAULT_UNRECOVERED) && s->not_recovered > ended_lives(w, s)) {
         wrong = "a session was not recovered though nothing was trimmed or expired";
     }
     for (size_t i = 0; i < s->lives_count && wrong == NULL; i++) {
@@ -311,7 +328,7 @@ static const char *check_client(const struct world *w, unsigned index) {
     const struct client *client = &w->clients[index];
     const char *wrong = client->problem != NULL ? client->problem : client->stock.problem;
     for (unsigned i = 0; i < NAMESPACES && wrong == NULL; i++) {
-        if (i == 0 || client->two_namespaces) {
+        if (client_has(client, i)) {
             wrong = check_socket(w, index, &client->stock.sockets[i]);
         }
     }
@@ -322,7 +339,8 @@ static const char *check_client(const struct world *w, unsigned index) {
 static const char *check_fence(const struct world *w) {
     for (size_t i = 0; i < w->log_count; i++) {
         const struct rp_record *r = w->log[i];
-        if (r->f.conn == 0 || r->f.kind == RP_RECORD_CLOSE) {
+        bool forgets = r->f.kind == RP_RECORD_LEAVE && r->f.room.len == 0; /* the broker's own */
+        if (r->f.conn == 0 || r->f.kind == RP_RECORD_CLOSE || forgets) {
             continue; /* a CLOSE that comes late changes nothing */
         }
         for (size_t k = i; k-- > 0 && w->log[k]->seq >= r->f.conn;) {
@@ -371,9 +389,10 @@ const char *oracle_check_rest(const struct world *w) {
                "of the gateways:", sessions);
     wrong = wrong == NULL ? differ("clients of the gateways:", clients, "of all:", CLIENTS) : wrong;
     wrong = wrong == NULL ? differ("requests never answered:", requests, "asked now:", 0) : wrong;
-    return wrong == NULL
-               ? differ("relays (two for each):", relays, "requests astray, twice:", 2 * relayed)
-               : wrong;
+    wrong = wrong == NULL
+                ? differ("relays (two for each):", relays, "requests astray, twice:", 2 * relayed)
+                : wrong;
+    return wrong == NULL ? oracle_app_check_rest(w) : wrong;
 }
 
 const char *oracle_check(const struct world *w) {
@@ -382,5 +401,5 @@ const char *oracle_check(const struct world *w) {
     for (unsigned i = 0; i < CLIENTS && wrong == NULL; i++) {
         wrong = check_client(w, i);
     }
-    return wrong;
+    return wrong == NULL ? oracle_app_check(w) : wrong;
 }

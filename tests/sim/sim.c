@@ -5,6 +5,7 @@
  * A failure prints the seed and the command that replays it. */
 #include "tests/sim/world.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,15 +18,68 @@ enum {
 struct totals {
     uint64_t records, faults, recovered, not_recovered, events;
     struct tally tally;
+    struct app_tally apps;
 };
+
+/* What happened with app workers, by name. */
+static const struct {
+    const char *name;
+    size_t offset;
+    bool rare; /* it need not happen in a hundred schedules */
+} app_lines[] = {
+#define LINE(field, name)                                                                          \
+    { name, offsetof(struct app_tally, field), false }
+#define RARE(field, name)                                                                          \
+    { name, offsetof(struct app_tally, field), true }
+    LINE(handled, "events handled"),
+    LINE(again, "again"),
+    LINE(deferred, "answered later"),
+    LINE(worker_lost, "refused for a lost worker"),
+    RARE(unavailable, "refused for want of one"),
+    LINE(tasks_repeated, "answers repeated"),
+    LINE(rejected, "clients not admitted"),
+    LINE(admissions_refused, "admissions refused"),
+    LINE(emits_stored, "emits stored"),
+    LINE(volatiles, "volatile ones"),
+    LINE(acks_heard, "acks heard"),
+    LINE(answers_twice, "given twice"),
+    LINE(acks_ignored, "ignored"),
+    LINE(replayed_again, "owed events replayed"),
+    LINE(adopted, "sockets adopted"),
+    LINE(recovered, "recovered"),
+    LINE(released, "moved to even out"),
+    LINE(kicks, "kicked"),
+    LINE(kicked, "disconnects heard"),
+    LINE(expired, "sessions expired"),
+    LINE(told_expired, "workers told so"),
+    LINE(fetched, "pages fetched"),
+    LINE(sides, "events between workers"),
+    LINE(kills, "workers killed"),
+    LINE(hangs, "hung"),
+    LINE(isolations, "cut off"),
+    LINE(byes, "leaving"),
+    LINE(parted, "parted"),
+    LINE(workers_lost, "given up"),
+    RARE(resets, "reset"),
+#undef LINE
+#undef RARE
+};
+
+static uint64_t *app_count(struct app_tally *t, size_t line) {
+    return (uint64_t *) (void *) ((char *) t + app_lines[line].offset);
+}
 
 static void count_socket(struct totals *t, const struct stock *s) {
     t->recovered += s->recovered;
     t->not_recovered += s->not_recovered;
+    t->apps.rejected += s->rejected;
+    t->apps.kicked += s->kicked;
+    t->apps.worker_lost += s->worker_lost;
+    t->apps.unavailable += s->unavailable;
     t->tally.binary += s->binary_events;
     for (size_t i = 0; i < s->lives_count; i++) {
         t->events += s->lives[i].events_count;
-        t->tally.second += s->nsp > 0 ? s->lives[i].events_count : 0;
+        t->tally.second += s->nsp == 1 ? s->lives[i].events_count : 0;
     }
 }
 
@@ -42,6 +96,9 @@ static void count(struct totals *t, struct world *w) {
     t->tally.frozen += from->frozen;
     t->tally.pauses += from->pauses;
     t->tally.left += from->left;
+    for (size_t i = 0; i < sizeof app_lines / sizeof *app_lines; i++) {
+        *app_count(&t->apps, i) += *app_count(&w->app_tally, i);
+    }
     for (size_t i = 0; i < CLIENTS; i++) {
         for (size_t k = 0; k < NAMESPACES; k++) {
             count_socket(t, &w->clients[i].stock.sockets[k]);
@@ -70,6 +127,17 @@ static bool print_tally(const struct tally *t) {
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
         printf("%s%llu %s", i > 0 ? ", " : "", (unsigned long long) lines[i].count, lines[i].name);
         all = all && lines[i].count > 0;
+    }
+    printf("\n");
+    return all;
+}
+
+static bool print_apps(struct app_tally *t) {
+    bool all = true;
+    for (size_t i = 0; i < sizeof app_lines / sizeof *app_lines; i++) {
+        printf("%s%llu %s", i > 0 ? ", " : "app workers: ", (unsigned long long) *app_count(t, i),
+               app_lines[i].name);
+        all = all && (*app_count(t, i) > 0 || app_lines[i].rare);
     }
     printf("\n");
     return all;
@@ -113,6 +181,11 @@ static unsigned mixture(uint64_t seed) {
         FAULT_ALL & ~(unsigned) (FAULT_UNRECOVERED | FAULT_REFUSE),
         FAULT_TRIM | FAULT_CUT | FAULT_STALL,
         FAULT_FORGET | FAULT_CUT | FAULT_RESTART,
+        FAULT_WORKER,
+        FAULT_BYE | FAULT_CUT,
+        FAULT_WORKER | FAULT_RESTART,
+        FAULT_WORKER | FAULT_BYE | FAULT_KILL | FAULT_TAKEOVER,
+        FAULT_EXPIRE | FAULT_CUT | FAULT_BYE,
     };
     return mixtures[seed % (sizeof mixtures / sizeof mixtures[0])];
 }
@@ -147,6 +220,7 @@ int main(int argc, char **argv) {
         (unsigned long long) totals.faults, (unsigned long long) totals.recovered,
         (unsigned long long) totals.not_recovered, (unsigned long long) totals.events);
     bool all = print_tally(&totals.tally);
+    all = print_apps(&totals.apps) && all;
     if (!all && mask == 0 && runs >= RUNS_FOR_TALLY) {
         printf("something of these never happened\n");
         return 1;

@@ -10,6 +10,8 @@
 
 enum { PACKET_BYTES_MAX = 1 << 20 };
 
+#define NO_ID UINT64_MAX /* of an event that wants no ack */
+
 static void must(enum rp_err err) {
     RP_ASSERT(err == RP_OK);
 }
@@ -17,7 +19,21 @@ static void must(enum rp_err err) {
 /* ---- events by their numbers ---- */
 
 const char *stock_nsp_name(unsigned nsp) {
-    return nsp == 0 ? "/" : "/b";
+    static const char *const names[NAMESPACES] = {"/", "/b", "/w", "/d"};
+    return names[nsp];
+}
+
+const char *stock_nsp_prefix(unsigned nsp) {
+    static const char *const prefixes[NAMESPACES] = {"", "/b,", "/w,", "/d,"};
+    return prefixes[nsp];
+}
+
+unsigned stock_nsp_named(struct rp_bytes name) {
+    unsigned nsp = 0;
+    while (nsp < NAMESPACES && !rp_bytes_eq_str(name, stock_nsp_name(nsp))) {
+        nsp++;
+    }
+    return nsp;
 }
 
 size_t stock_attachments_of(uint64_t payload) {
@@ -81,6 +97,8 @@ static void socket_done(struct stock *s) {
     free(s->lives);
     free(s->answers);
     free(s->history);
+    free(s->connections);
+    free(s->wanted);
 }
 
 void stock_done(struct stock_manager *m) {
@@ -91,13 +109,29 @@ void stock_done(struct stock_manager *m) {
     }
 }
 
-void stock_connect_packet(const struct stock *s, struct rp_buf *out) {
-    must(rp_buf_put_str(out, s->nsp == 0 ? "40" : "40/b,"));
-    if (s->pid[0] != '\0' && s->offset[0] == '\0') {
-        must(rp_buf_printf(out, "{\"pid\":\"%s\"}", s->pid));
-    } else if (s->pid[0] != '\0') {
-        must(rp_buf_printf(out, "{\"pid\":\"%s\",\"offset\":\"%s\"}", s->pid, s->offset));
+/* The position in an offset: "pos-epoch", or "pos-epoch.seq" within a history. */
+static uint64_t pos_of(const char *offset) {
+    return strtoull(offset, NULL, 10);
+}
+
+void stock_connect_packet(struct stock *s, uint64_t now_ms, struct rp_buf *out) {
+    s->subscribed = true;
+    s->connections = rp_array_reserve(s->connections, s->connections_count,
+                                      &s->connections_capacity, sizeof(struct connection));
+    s->connections[s->connections_count++] =
+        (struct connection){.since_ms = now_ms, .pos = s->pid[0] != '\0' ? pos_of(s->offset) : 0};
+    must(rp_buf_printf(out, "40%s", stock_nsp_prefix(s->nsp)));
+    if (s->pid[0] == '\0' && !s->unwelcome) {
+        return;
     }
+    must(rp_buf_printf(out, "{%s", s->unwelcome ? "\"unwelcome\":1" : "\"unwelcome\":0"));
+    if (s->pid[0] != '\0') {
+        must(rp_buf_printf(out, ",\"pid\":\"%s\"", s->pid));
+    }
+    if (s->pid[0] != '\0' && s->offset[0] != '\0') {
+        must(rp_buf_printf(out, ",\"offset\":\"%s\"", s->offset));
+    }
+    must(rp_buf_put_str(out, "}"));
 }
 
 static void copy_text(char *to, size_t size, struct rp_bytes json) {
@@ -124,6 +158,12 @@ static uint64_t number(struct rp_bytes json) {
     return rp_json_to_u64(json, &value) ? value : 0;
 }
 
+static void disconnected(struct stock *s) {
+    s->connected = false;
+    s->asks_count = 0;
+    s->history_count = 0;
+}
+
 /* ---- events ---- */
 
 static void see(struct stock *s, struct seen_event event) {
@@ -144,9 +184,34 @@ static bool is_placeholder(struct rp_bytes arg, size_t num) {
     return rp_bytes_eq_str(arg, expected);
 }
 
-/* emitEvent of the client: the listeners run, then the last argument may be an offset. */
-static void emit_event(struct stock_manager *m, struct stock *s, struct rp_bytes payload,
-                       struct rp_bytes attachments) {
+/* The handler will answer it, some time. */
+static void want_answer(struct stock *s, const struct seen_event *event) {
+    s->wanted =
+        rp_array_reserve(s->wanted, s->wanted_count, &s->wanted_capacity, sizeof(struct wanted));
+    s->wanted[s->wanted_count++] = (struct wanted){.seq = event->seq, .payload = event->payload};
+}
+
+/* What an event's last argument tells: its offset. */
+static void note_offset(struct stock_manager *m, struct stock *s, struct rp_bytes last,
+                        struct seen_event *event) {
+    if (rp_json_kind(last) != RP_JSON_STRING) {
+        m->problem = "an event without offset";
+        return;
+    }
+    char offset[96];
+    copy_text(offset, sizeof offset, last);
+    const char *dot = strchr(offset, '.');
+    event->is_history = dot != NULL;
+    event->seq = strtoull(dot != NULL ? dot + 1 : offset, NULL, 10);
+    if (s->pid[0] != '\0') {
+        memcpy(s->offset, offset, sizeof offset);
+    }
+}
+
+/* emitEvent of the client: the listeners run, then the last argument may be an offset. One with an
+ * ack id has a function there. */
+static void emit_event(struct stock_manager *m, struct stock *s, uint64_t id, unsigned connection,
+                       struct rp_bytes payload, struct rp_bytes attachments) {
     struct rp_json_iter it = rp_json_iter_array(payload);
     struct rp_bytes name = {0}, first = {0}, last, arg;
     size_t placeholders = 0;
@@ -159,10 +224,7 @@ static void emit_event(struct stock_manager *m, struct stock *s, struct rp_bytes
     }
     struct seen_event event = {.payload = number(first),
                                .is_volatile = rp_bytes_eq_str(name, "\"v\"")};
-    if (rp_json_kind(last) != RP_JSON_STRING) {
-        m->problem = "an event without offset";
-        return;
-    }
+    event.connection = connection;
     if (stock_nsp_of(event.payload) != s->nsp) {
         m->problem = "an event of another namespace";
     }
@@ -171,26 +233,29 @@ static void emit_event(struct stock_manager *m, struct stock *s, struct rp_bytes
         m->problem = "an event without its attachments, or with others";
     }
     s->binary_events += placeholders > 0;
-    char offset[96];
-    copy_text(offset, sizeof offset, last);
-    const char *dot = strchr(offset, '.');
-    event.is_history = dot != NULL;
-    event.seq = strtoull(dot != NULL ? dot + 1 : offset, NULL, 10);
-    see(s, event);
-    if (s->pid[0] != '\0') {
-        memcpy(s->offset, offset, sizeof offset);
+    if (id != NO_ID) {
+        event.wants_ack = true;
+        event.seq = id;
+        want_answer(s, &event);
+    } else {
+        note_offset(m, s, last, &event);
+    }
+    if (m->problem == NULL) {
+        see(s, event);
     }
 }
 
-static void on_event(struct stock_manager *m, struct stock *s, struct rp_bytes payload,
+static void on_event(struct stock_manager *m, struct stock *s, uint64_t id, struct rp_bytes payload,
                      struct rp_bytes attachments) {
     if (s->connected) {
-        emit_event(m, s, payload, attachments);
+        emit_event(m, s, id, (unsigned) s->connections_count, payload, attachments);
         return;
     }
     s->receive_buffer = rp_array_reserve(s->receive_buffer, s->buffered, &s->buffer_capacity,
                                          sizeof(*s->receive_buffer));
     struct buffered_event *event = &s->receive_buffer[s->buffered++];
+    event->id = id;
+    event->connection = (unsigned) s->connections_count;
     rp_buf_init(&event->payload, PACKET_BYTES_MAX);
     rp_buf_init(&event->attachments, PACKET_BYTES_MAX);
     must(rp_buf_put(&event->payload, payload));
@@ -209,18 +274,40 @@ static void on_connect(struct stock_manager *m, struct stock *s, struct rp_bytes
     s->not_recovered += !recovered && s->pid[0] != '\0';
     memcpy(s->pid, pid, sizeof pid);
     memcpy(s->sid, sid, sizeof sid);
+    if (s->unwelcome) {
+        m->problem = "let in though its worker refuses it";
+    }
     s->connected = true;
     if (!recovered) {
         s->lives =
             rp_array_reserve(s->lives, s->lives_count, &s->lives_capacity, sizeof(struct life));
-        struct life life = {0};
+        struct life life = {.first_connection = (unsigned) s->connections_count};
         memcpy(life.sid, sid, sizeof sid);
         s->lives[s->lives_count++] = life;
     }
     for (size_t i = 0; i < s->buffered; i++) {
-        emit_event(m, s, rp_buf_bytes(&s->receive_buffer[i].payload),
-                   rp_buf_bytes(&s->receive_buffer[i].attachments));
+        const struct buffered_event *event = &s->receive_buffer[i];
+        emit_event(m, s, event->id, event->connection, rp_buf_bytes(&event->payload),
+                   rp_buf_bytes(&event->attachments));
     }
+    clear_buffered(s);
+}
+
+/* Whoever is not let in, or is disconnected, does not come back by itself: the application does. */
+static void on_refused(struct stock_manager *m, struct stock *s, bool at_connect) {
+    if (!stock_is_app(s->nsp) && at_connect) {
+        m->problem = "a packet that ends the stock client's reconnection";
+    }
+    /* the second one may be on its way back when the server disconnects it */
+    if (at_connect == s->connected && (at_connect || s->nsp != 1)) {
+        m->problem = at_connect ? "CONNECT_ERROR to a socket that is connected"
+                                : "DISCONNECT to a socket that is not connected";
+    }
+    s->rejected += at_connect;
+    s->kicked += !at_connect;
+    s->subscribed = false;
+    s->unwelcome = false;
+    disconnected(s);
     clear_buffered(s);
 }
 
@@ -241,9 +328,31 @@ static void keep_answer(struct stock *s, struct ask ask, struct rp_bytes ack) {
         }
         s->history_count = 0;
     }
+    struct rp_bytes code = field(field(ack, "error"), "code");
+    if (ask.kind == ASK_EVENT && code.len > 0) {
+        copy_text(a.code, sizeof a.code, code);
+        s->worker_lost += strcmp(a.code, "worker_lost") == 0;
+        s->unavailable += strcmp(a.code, "unavailable") == 0;
+    }
     s->answers = rp_array_reserve(s->answers, s->answers_count, &s->answers_capacity,
                                   sizeof(struct answered));
     s->answers[s->answers_count++] = a;
+}
+
+/* A handler answers with the event's number and its own. */
+static void keep_event_answer(struct stock_manager *m, struct stock *s, struct ask ask,
+                              struct rp_bytes payload) {
+    struct rp_json_iter it = rp_json_iter_array(payload);
+    struct rp_bytes first = {0}, second = {0};
+    rp_json_iter_next(&it, NULL, &first);
+    rp_json_iter_next(&it, NULL, &second);
+    keep_answer(s, ask, first);
+    if (rp_json_kind(first) != RP_JSON_OBJECT) {
+        s->answers[s->answers_count - 1].seq = number(second);
+        if (number(first) != ask.payload) {
+            m->problem = "the answer to another event";
+        }
+    }
 }
 
 static void on_ack(struct stock_manager *m, struct stock *s, uint64_t id, struct rp_bytes payload) {
@@ -256,7 +365,9 @@ static void on_ack(struct stock_manager *m, struct stock *s, uint64_t id, struct
         }
         struct ask ask = s->asks[i];
         s->asks[i] = s->asks[--s->asks_count];
-        if (rp_bytes_eq_str(field(ack, "ok"), "true")) {
+        if (ask.kind == ASK_EVENT) {
+            keep_event_answer(m, s, ask, payload);
+        } else if (rp_bytes_eq_str(field(ack, "ok"), "true")) {
             keep_answer(s, ask, ack);
         } else {
             s->refused++;
@@ -317,22 +428,26 @@ static void whole_packet(struct stock_manager *m, struct rp_bytes text,
         rest = rp_bytes_skip(rest, 1);
     }
     struct stock *s = &m->sockets[0];
-    if (rest.len >= 3 && memcmp(rest.data, "/b,", 3) == 0) {
-        s = &m->sockets[1];
-        rest = rp_bytes_skip(rest, 3);
+    for (unsigned nsp = 1; nsp < NAMESPACES; nsp++) {
+        if (rest.len >= 3 && memcmp(rest.data, stock_nsp_prefix(nsp), 3) == 0) {
+            s = &m->sockets[nsp];
+            rest = rp_bytes_skip(rest, 3);
+            break;
+        }
     }
     if (!s->subscribed) {
         return;
     }
-    uint64_t id = take_number(&rest);
+    bool has_id = rest.len > 0 && rest.data[0] >= '0' && rest.data[0] <= '9';
+    uint64_t id = has_id ? take_number(&rest) : NO_ID;
     if (type == '0') {
         on_connect(m, s, rest);
     } else if (type == '2' || type == '5') {
-        on_event(m, s, rest, attachments);
+        on_event(m, s, id, rest, attachments);
     } else if (type == '3') {
         on_ack(m, s, id, rest);
     } else {
-        m->problem = "a packet that ends the stock client's reconnection";
+        on_refused(m, s, type == '4');
     }
 }
 
@@ -363,12 +478,6 @@ void stock_binary(struct stock_manager *m, struct rp_bytes data) {
     }
 }
 
-static void disconnected(struct stock *s) {
-    s->connected = false;
-    s->asks_count = 0;
-    s->history_count = 0;
-}
-
 void stock_closed(struct stock_manager *m) {
     m->missing = 0;
     for (size_t i = 0; i < NAMESPACES; i++) {
@@ -379,6 +488,9 @@ void stock_closed(struct stock_manager *m) {
 void stock_leave(struct stock *s) {
     s->subscribed = false;
     s->farewells++;
+    if (s->lives_count > 0) {
+        s->lives[s->lives_count - 1].left = true;
+    }
     disconnected(s);
     clear_buffered(s);
 }

@@ -10,38 +10,58 @@
 
 #include "common/buf.h"
 
-enum { NAMESPACES = 2 };
+/* The last two are app namespaces: workers serve them. */
+enum { NAMESPACES = 4, FIRST_APP = 2, DURABLE_APP = 3 };
 
 /* One event a handler saw. */
 struct seen_event {
     uint64_t payload; /* the number every published event of the simulation carries; unique */
     uint64_t seq;     /* from the offset */
     bool is_volatile, is_history;
+    bool wants_ack;      /* it had an ack id, which is its seq, and no offset */
+    unsigned connection; /* which one it came on */
+};
+
+/* One CONNECT of a socket, from when it was sent. */
+struct connection {
+    uint64_t since_ms;
+    uint64_t pos; /* of the offset it said; 0: none */
 };
 
 /* What happened under one pid. */
 struct life {
     char sid[32];
+    unsigned first_connection; /* the one that began it */
+    bool left;                 /* for good, by the client; the log may yet refuse to hear of it */
     struct seen_event *events;
     size_t events_count, events_capacity;
 };
 
-enum ask_kind { ASK_PUBLISH, ASK_PUBLISH_ID, ASK_JOIN, ASK_JOIN_SINCE, ASK_LEAVE, ASK_OTHER };
+enum ask_kind {
+    ASK_PUBLISH,
+    ASK_PUBLISH_ID,
+    ASK_JOIN,
+    ASK_JOIN_SINCE,
+    ASK_LEAVE,
+    ASK_OTHER,
+    ASK_EVENT, /* of an app namespace: its worker answers */
+};
 
 /* An emit with an ack callback. */
 struct ask {
     uint64_t id;
     enum ask_kind kind;
-    uint64_t payload; /* PUBLISH */
+    uint64_t payload; /* PUBLISH, EVENT */
     unsigned room;
     uint64_t since, limit;
     bool is_volatile;
 };
 
-/* An ack that said ok. */
+/* An ack that said ok; of EVENT any. */
 struct answered {
     struct ask ask;
-    uint64_t seq, replayed;
+    uint64_t seq, replayed; /* EVENT: seq is the number of the handling that answered, or 0 */
+    char code[24];          /* EVENT: why not */
     bool truncated;
     size_t life;          /* index of the life it was given in */
     size_t events_before; /* how many events that life had seen when the ack came */
@@ -51,7 +71,16 @@ struct answered {
 
 /* An event that came before CONNECT. */
 struct buffered_event {
+    uint64_t id; /* of the ack it wants */
+    unsigned connection;
     struct rp_buf payload, attachments;
+};
+
+/* An event of the server that its handler is to answer. */
+struct wanted {
+    uint64_t seq, payload;
+    uint64_t due_ms;
+    unsigned times;
 };
 
 /* A socket: the client in one namespace. */
@@ -59,7 +88,10 @@ struct stock {
     unsigned nsp;
     bool subscribed; /* it wants to be connected, and hears packets */
     bool connected;
+    bool unwelcome; /* it asks to be refused; app workers do that */
     char pid[64], offset[96], sid[32];
+    struct connection *connections;
+    size_t connections_count, connections_capacity;
     struct buffered_event *receive_buffer;
     size_t buffered, buffer_capacity;
     struct ask asks[64];
@@ -71,7 +103,12 @@ struct stock {
     size_t answers_count, answers_capacity;
     uint64_t *history; /* of the join with since that is under way */
     size_t history_count, history_capacity;
-    uint64_t recovered, not_recovered, refused, binary_events;
+    size_t answers_noted; /* of these the oracle knows when they came */
+    struct wanted *wanted;
+    size_t wanted_count, wanted_capacity;
+    uint64_t retry_at_ms; /* when it connects again by itself: it was refused or disconnected */
+    uint64_t recovered, not_recovered, refused, binary_events, rejected, kicked, worker_lost,
+        unavailable;
     uint64_t farewells; /* how often it left for good, and came back as somebody new */
 };
 
@@ -88,7 +125,14 @@ struct stock_manager {
 static inline unsigned stock_nsp_of(uint64_t payload) {
     return (unsigned) (payload % NAMESPACES);
 }
+static inline bool stock_is_app(unsigned nsp) {
+    return nsp >= FIRST_APP;
+}
 const char *stock_nsp_name(unsigned nsp);
+/* What a packet of it has before its id: "", or its name and a comma. */
+const char *stock_nsp_prefix(unsigned nsp);
+/* Which one has this name; NAMESPACES: none. */
+unsigned stock_nsp_named(struct rp_bytes name);
 /* How many attachments it has in a world where some have. */
 size_t stock_attachments_of(uint64_t payload);
 /* Appends its attachment `index`. */
@@ -110,7 +154,7 @@ void stock_closed(struct stock_manager *m);
 /* ---- a socket ---- */
 
 /* The CONNECT packet to send, with Engine.IO's type. */
-void stock_connect_packet(const struct stock *s, struct rp_buf *out);
+void stock_connect_packet(struct stock *s, uint64_t now_ms, struct rp_buf *out);
 /* It has said DISCONNECT and hears nothing more. */
 void stock_leave(struct stock *s);
 /* Notes an emit with ack, returns its id. False: too many are pending. */

@@ -7,7 +7,7 @@
 
 #include <stdlib.h>
 
-static void world_random(void *ctx, void *out, size_t len) {
+void world_random(void *ctx, void *out, size_t len) {
     struct world *w = ctx;
     for (size_t i = 0; i < len; i++) {
         ((uint8_t *) out)[i] = (uint8_t) rp_rng_next(&w->rng);
@@ -21,8 +21,10 @@ static struct rp_now broker_now(const struct world *w) {
 }
 
 static void broker_start(struct world *w) {
-    struct rp_core_config config = {.session_ttl_ms = 7200000,
+    struct rp_core_config config = {.session_ttl_ms =
+                                        w->faults & FAULT_EXPIRE ? 100 + below(w, 900) : 7200000,
                                     .gateway_timeout_ms = 4000,
+                                    .worker_timeout_ms = 1000,
                                     .retain_events = w->faults & FAULT_TRIM ? 300 : UINT64_MAX,
                                     .tail_records_max = 60 + below(w, 2000),
                                     .tail_bytes_max = 1 << 20,
@@ -37,18 +39,33 @@ static void broker_start(struct world *w) {
     RP_ASSERT(rp_core_new(&config, w->engine, broker_now(w), &w->core) == RP_OK);
 }
 
+static void count_broker(struct world *w) {
+    const struct rp_core_stats *stats = rp_core_stats(w->core);
+    struct app_tally *t = &w->app_tally;
+    t->workers_lost += stats->workers_lost;
+    t->sockets_moved += stats->sockets_moved;
+    t->disowned += stats->disowned;
+    t->admissions_refused += stats->admissions_refused;
+    t->acks_ignored += stats->acks_ignored;
+    t->replayed_again += stats->replayed_again;
+    t->expired += stats->sessions_expired;
+    t->volatiles += stats->emits_volatile;
+}
+
 static void broker_kill(struct world *w) {
+    count_broker(w);
     w->core = rp_core_free(w->core);
     w->engine->ops->close(w->engine);
     w->engine = NULL;
     for (size_t i = 0; i < GATEWAYS; i++) {
-        queue_clear(&w->gateways[i].to_broker);
-        queue_clear(&w->gateways[i].to_gateway);
-        w->gateways[i].link_id = 0;
+        queue_clear(&w->gateways[i].link.to_broker);
+        queue_clear(&w->gateways[i].link.from_broker);
+        w->gateways[i].link.id = 0;
         if (w->gateways[i].core != NULL && !chance(w, 300)) {
             rp_gateway_uplink_lost(w->gateways[i].core, w->now_ms);
         } /* else it finds out by silence */
     }
+    workers_broker_died(w);
 }
 
 /* The oracle's copy of what has been committed. */
@@ -67,10 +84,15 @@ static void copy_log(struct world *w) {
     }
 }
 
-static struct gateway *gateway_of_link(struct world *w, uint64_t link_id) {
+static struct link *link_of(struct world *w, uint64_t link_id) {
+    for (size_t i = 0; i < WORKERS; i++) {
+        if (w->apps.workers[i].core != NULL && w->apps.workers[i].link.id == link_id) {
+            return &w->apps.workers[i].link;
+        }
+    }
     for (size_t i = 0; i < GATEWAYS; i++) {
-        if (w->gateways[i].core != NULL && w->gateways[i].link_id == link_id) {
-            return &w->gateways[i];
+        if (w->gateways[i].core != NULL && w->gateways[i].link.id == link_id) {
+            return &w->gateways[i].link;
         }
     }
     return NULL;
@@ -93,13 +115,36 @@ static void broker_run(struct world *w) {
     uint64_t link_id;
     struct rp_buf message;
     while (rp_core_take(w->core, broker_now(w), &link_id, &message)) {
-        struct gateway *gateway = gateway_of_link(w, link_id);
-        if (gateway == NULL) {
+        struct link *link = link_of(w, link_id);
+        if (link == NULL) {
             rp_buf_done(&message);
             rp_core_link_lost(w->core, link_id, broker_now(w));
         } else {
-            queue_put(w, &gateway->to_gateway, message, true);
+            queue_put(w, &link->from_broker, message, true);
         }
+    }
+}
+
+/* ---- links ---- */
+
+static void link_clear(struct link *link) {
+    queue_clear(&link->to_broker);
+    queue_clear(&link->from_broker);
+}
+
+void link_cut(struct link *link) {
+    link->silent = true;
+    link_clear(link);
+}
+
+void link_deliver(struct world *w, struct link *link) {
+    struct packet *p;
+    while (w->core != NULL && link->id != 0 && !link->silent && rp_core_wants_input(w->core) &&
+           (p = queue_take(w, &link->to_broker)) != NULL) {
+        enum rp_err err =
+            rp_core_message(w->core, link->id, rp_buf_bytes(&p->bytes), broker_now(w));
+        RP_ASSERT(err == RP_OK);
+        packet_free(p);
     }
 }
 
@@ -122,7 +167,7 @@ static void gateway_start(struct world *w, struct gateway *gateway) {
                                        .random = world_random,
                                        .random_ctx = w};
     gateway->core = rp_gateway_new(&config, w->now_ms);
-    gateway->link_id = 0;
+    gateway->link.id = 0;
 }
 
 static void count_gateway(struct tally *t, struct gateway *gateway) {
@@ -141,6 +186,10 @@ void world_count(struct world *w) {
             count_gateway(&w->tally, &w->gateways[i]);
         }
     }
+    if (w->core != NULL) {
+        count_broker(w);
+    }
+    workers_count(w);
 }
 
 static void gateway_kill(struct world *w, unsigned index) {
@@ -161,9 +210,8 @@ static void gateway_kill(struct world *w, unsigned index) {
             queue_clear(&c->down);
         }
     }
-    queue_clear(&gateway->to_broker);
-    queue_clear(&gateway->to_gateway);
-    gateway->link_id = 0;
+    link_clear(&gateway->link);
+    gateway->link.id = 0;
     gateway->restart_at_ms = w->now_ms + below(w, 3000);
 }
 
@@ -184,18 +232,17 @@ static void gateway_flush(struct world *w, unsigned index) {
     }
 }
 
-/* ---- links ---- */
+/* ---- links of gateways ---- */
 
 static void link_renew(struct world *w, struct gateway *gateway) {
     enum rp_uplink_need need;
     while ((need = rp_gateway_uplink_need(gateway->core, w->now_ms)) == RP_UPLINK_CLOSE ||
            (need == RP_UPLINK_OPEN && w->core != NULL)) {
-        queue_clear(&gateway->to_broker);
-        queue_clear(&gateway->to_gateway);
-        gateway->link_id = 0;
-        gateway->link_silent = false;
+        link_clear(&gateway->link);
+        gateway->link.id = 0;
+        gateway->link.silent = false;
         if (need == RP_UPLINK_OPEN) {
-            gateway->link_id = w->next_link_id++;
+            gateway->link.id = w->next_link_id++;
             rp_gateway_uplink_opened(gateway->core, w->now_ms);
         }
     }
@@ -206,26 +253,20 @@ static void link_run(struct world *w, struct gateway *gateway) {
     struct packet *p;
     link_renew(w, gateway);
     while (rp_gateway_uplink_take(gateway->core, w->now_ms, &message)) {
-        if (gateway->link_silent || gateway->link_id == 0) {
+        if (gateway->link.silent || gateway->link.id == 0) {
             rp_buf_done(&message);
         } else {
-            queue_put(w, &gateway->to_broker, message, true);
+            queue_put(w, &gateway->link.to_broker, message, true);
         }
     }
-    while (gateway->link_id != 0 && !gateway->link_silent &&
-           (p = queue_take(w, &gateway->to_gateway)) != NULL) {
+    while (gateway->link.id != 0 && !gateway->link.silent &&
+           (p = queue_take(w, &gateway->link.from_broker)) != NULL) {
         enum rp_err err =
             rp_gateway_uplink_message(gateway->core, rp_buf_bytes(&p->bytes), w->now_ms);
         RP_ASSERT(err == RP_OK);
         packet_free(p);
     }
-    while (w->core != NULL && gateway->link_id != 0 && !gateway->link_silent &&
-           rp_core_wants_input(w->core) && (p = queue_take(w, &gateway->to_broker)) != NULL) {
-        enum rp_err err =
-            rp_core_message(w->core, gateway->link_id, rp_buf_bytes(&p->bytes), broker_now(w));
-        RP_ASSERT(err == RP_OK);
-        packet_free(p);
-    }
+    link_deliver(w, &gateway->link);
 }
 
 static void gateway_run(struct world *w, unsigned index) {
@@ -296,15 +337,13 @@ static void fault_stall(struct world *w, struct target t) {
 
 static void fault_cut_link(struct world *w) {
     struct gateway *gateway = &w->gateways[below(w, GATEWAYS)];
-    if (gateway->core == NULL || gateway->link_id == 0) {
+    if (gateway->core == NULL || gateway->link.id == 0) {
         return;
     }
-    gateway->link_silent = true;
-    queue_clear(&gateway->to_broker);
-    queue_clear(&gateway->to_gateway);
+    link_cut(&gateway->link);
     if (chance(w, 700)) {
         rp_gateway_uplink_lost(gateway->core, w->now_ms);
-        gateway->link_id = 0;
+        gateway->link.id = 0;
     }
 }
 
@@ -336,6 +375,12 @@ static void faults(struct world *w) {
     } else if ((w->faults & FAULT_REFUSE) && w->core != NULL && chance(w, 3)) {
         rp_engine_memory_refuse(w->engine, 1 + below(w, 20));
         w->faults_done++;
+    } else if ((w->faults & FAULT_WORKER) && w->profile.workers > 0 && chance(w, 5)) {
+        worker_fault(w);
+        w->faults_done++;
+    } else if ((w->faults & FAULT_BYE) && w->profile.workers > 0 && chance(w, 3)) {
+        worker_leave(w);
+        w->faults_done++;
     }
     if (before != w->faults_done && chance(w, 50)) {
         uint64_t asleep_ms = below(w, 3000); /* the machine sleeps */
@@ -362,6 +407,8 @@ static void draw_profile(struct world *w) {
         .astray = ONE_OF(w, 0, 200, 667, 1000),
         .slow = ONE_OF(w, 0, 0, 50, 300),
         .second = ONE_OF(w, 0, 500, 1000),
+        .apps = ONE_OF(w, 0, 0, 500, 1000),
+        .workers = ONE_OF(w, 1, 2, 3, 3),
         .binary = chance(w, 500),
         .max_payload = ONE_OF(w, 1200, 100000, 100000),
         .client_requests_max = ONE_OF(w, 2, 0, 0),
@@ -380,19 +427,25 @@ void world_init(struct world *w, uint64_t seed, unsigned faults_allowed) {
     enum rp_err err = rp_patterns_parse("/,/b", RP_PATTERNS_EXACT, &w->namespaces);
     RP_ASSERT(err == RP_OK);
     draw_profile(w);
+    w->profile.workers = w->profile.apps > 0 ? w->profile.workers : 0;
+    w->profile.dark = w->profile.workers == 1 && chance(w, 300);
     rp_list_init(&w->conns);
     rp_list_init(&w->calls);
     w->store = rp_memory_store_new("simepoch");
     for (size_t i = 0; i < GATEWAYS; i++) {
-        rp_list_init(&w->gateways[i].to_broker);
-        rp_list_init(&w->gateways[i].to_gateway);
+        rp_list_init(&w->gateways[i].link.to_broker);
+        rp_list_init(&w->gateways[i].link.from_broker);
         gateway_start(w, &w->gateways[i]);
     }
     for (size_t i = 0; i < CLIENTS; i++) {
         stock_init(&w->clients[i].stock, w->profile.binary);
         engine_init(&w->clients[i].engine);
-        w->clients[i].two_namespaces = chance(w, w->profile.second);
+        w->clients[i].nsps = 1u | (unsigned) chance(w, w->profile.second) << 1;
+        for (unsigned nsp = FIRST_APP; nsp < NAMESPACES; nsp++) {
+            w->clients[i].nsps |= (unsigned) chance(w, w->profile.apps) << nsp;
+        }
     }
+    workers_init(w, w->profile.workers);
     broker_start(w);
 }
 
@@ -402,6 +455,7 @@ void world_step(struct world *w) {
     for (unsigned i = 0; i < GATEWAYS; i++) {
         gateway_run(w, i);
     }
+    workers_run(w);
     for (unsigned i = 0; i < CLIENTS; i++) {
         client_run(w, &w->clients[i]);
     }
@@ -431,6 +485,7 @@ void world_done(struct world *w) {
     if (w->core != NULL) {
         broker_kill(w);
     }
+    workers_done(w);
     for (size_t i = 0; i < CLIENTS; i++) {
         engine_done(&w->clients[i].engine);
         stock_done(&w->clients[i].stock);

@@ -7,7 +7,8 @@
  *     client.c        what clients do
  *     stock_engine.c  their transports: a model of engine.io-client
  *     stock.c         their sockets: a model of socket.io-client
- *     oracle.c        what is right */
+ *     oracle.c        what is right
+ *     apps.h          app workers, and more files for them */
 #pragma once
 
 #include "broker/core.h"
@@ -15,6 +16,7 @@
 #include "common/list.h"
 #include "common/rng.h"
 #include "gateway/gateway.h"
+#include "tests/sim/apps.h"
 #include "tests/sim/stock.h"
 
 enum { GATEWAYS = 3, CLIENTS = 8, ROOMS = 5 };
@@ -28,13 +30,16 @@ enum fault {
     FAULT_RESTART = 4, /* the broker is killed and started on the same store */
     FAULT_TAKEOVER =
         8, /* a client comes back while the server still believes in its old connection */
-    FAULT_STALL = 16,   /* a client stops reading for a while */
-    FAULT_TRIM = 32,    /* retention removes old events */
-    FAULT_REFUSE = 64,  /* the disk is full for a moment */
-    FAULT_FORGET = 128, /* left rooms are remembered for a short while only */
-    FAULT_ALL = 255,
-    FAULT_UNRECOVERED =
-        FAULT_TRIM | FAULT_FORGET, /* those after which a session may not be recoverable */
+    FAULT_STALL = 16,    /* a client stops reading for a while */
+    FAULT_TRIM = 32,     /* retention removes old events */
+    FAULT_REFUSE = 64,   /* the disk is full for a moment */
+    FAULT_FORGET = 128,  /* left rooms are remembered for a short while only */
+    FAULT_WORKER = 256,  /* an app worker is killed, hangs, or loses its link */
+    FAULT_BYE = 512,     /* one says goodbye, and another comes */
+    FAULT_EXPIRE = 1024, /* sessions are kept for a short while only */
+    FAULT_ALL = 2047,
+    FAULT_UNRECOVERED = FAULT_TRIM | FAULT_FORGET |
+                        FAULT_EXPIRE, /* those after which a session may not be recoverable */
 };
 
 /* A message on its way, or one that waits for its way. */
@@ -91,9 +96,7 @@ struct call {
 
 struct gateway {
     struct rp_gateway *core; /* NULL: dead */
-    uint64_t link_id;        /* 0: no link */
-    bool link_silent;
-    struct rp_list to_broker, to_gateway; /* struct packet */
+    struct link link;
     uint64_t restart_at_ms;
 };
 
@@ -120,7 +123,7 @@ struct engine {
 struct client {
     struct stock_manager stock;
     struct engine engine;
-    bool two_namespaces;
+    unsigned nsps; /* bits: the namespaces that it connects to */
     uint64_t reconnect_at_ms;
     uint64_t leave_ask; /* whose ack says that the second namespace has been left; 0: none */
     const char *problem;
@@ -133,7 +136,10 @@ struct profile {
     unsigned astray;   /* requests that reach another gateway than the session's */
     unsigned slow;     /* requests that take long */
     unsigned second;   /* clients that connect to two namespaces */
-    bool binary;       /* some events have attachments */
+    unsigned apps;     /* clients that connect to each of the app namespaces */
+    unsigned workers;
+    bool dark;         /* a worker that is gone stays away for longer than anybody waits */
+    bool binary; /* some events have attachments */
     size_t max_payload, client_requests_max, relay_window_bytes;
 };
 
@@ -158,6 +164,7 @@ struct world {
     uint64_t broker_restart_at_ms, disk_busy_until_ms;
     struct gateway gateways[GATEWAYS];
     struct client clients[CLIENTS];
+    struct apps apps;
     struct rp_list conns, calls;
     uint64_t next_link_id, next_payload, next_publish_id;
     struct rp_record **log; /* every record ever committed: the oracle's own copy */
@@ -165,14 +172,24 @@ struct world {
     bool acting; /* clients do things */
     uint64_t faults_done;
     struct tally tally;
+    struct app_tally app_tally;
 };
+
+static inline bool client_has(const struct client *client, unsigned nsp) {
+    return (client->nsps >> nsp & 1) != 0;
+}
 
 void world_init(struct world *w, uint64_t seed, unsigned faults);
 void world_done(struct world *w);
 /* Lets a few milliseconds pass. */
 void world_step(struct world *w);
-/* Adds what the gateways that live have counted. */
+/* Adds what the processes that live have counted. */
 void world_count(struct world *w);
+void world_random(void *ctx, void *out, size_t len);
+/* Moves what has arrived to the broker. */
+void link_deliver(struct world *w, struct link *link);
+/* What is on the way is lost, and nothing gets through any more. */
+void link_cut(struct link *link);
 
 static inline uint64_t below(struct world *w, uint64_t bound) {
     return rp_rng_below(&w->rng, bound);
@@ -235,6 +252,11 @@ void engine_conn_closed(struct world *w, struct client *client, struct conn *con
 
 /* ---- client.c ---- */
 
+/* The beginning of an event's packet: type, attachments, namespace, ack id (UINT64_MAX: none). */
+void client_begin_event(struct rp_buf *out, const struct stock *s, size_t attachments, uint64_t id);
+void client_send_connect(struct world *w, struct client *client, struct stock *s);
+/* Appends a payload and the placeholders of its attachments. */
+void client_put_payload(struct rp_buf *out, uint64_t payload, size_t attachments);
 void client_run(struct world *w, struct client *client);
 /* The session is open: its sockets connect. */
 void client_opened(struct world *w, struct client *client);
