@@ -321,8 +321,8 @@ static enum rp_err take_upgrade(struct client *c, struct rp_bytes_mut *input) {
     return RP_MORE;
 }
 
-/* "43<id>[…]", without what must not be there. */
-static bool parse_ack(struct rp_bytes text, struct rp_crowd_event *event) {
+/* "43<id>[…]" or "42<id>[…]", without what must not be there. */
+static bool parse_id(struct rp_bytes text, struct rp_crowd_event *event) {
     size_t at = 2;
     while (at < text.len && text.data[at] >= '0' && text.data[at] <= '9') {
         at++;
@@ -339,8 +339,10 @@ static bool take_packet(struct rp_crowd *crowd, struct client *c, struct rp_byte
     if (rp_bytes_starts_with(text, RP_BYTES_LIT("42["))) {
         event.what = RP_CROWD_EVENT;
         event.payload = rp_bytes_skip(text, 2);
-    } else if (rp_bytes_starts_with(text, RP_BYTES_LIT("43")) && parse_ack(text, &event)) {
+    } else if (rp_bytes_starts_with(text, RP_BYTES_LIT("43")) && parse_id(text, &event)) {
         event.what = RP_CROWD_ACK;
+    } else if (rp_bytes_starts_with(text, RP_BYTES_LIT("42")) && parse_id(text, &event)) {
+        event.what = RP_CROWD_EVENT;
     } else if (rp_bytes_starts_with(text, RP_BYTES_LIT("40"))) {
         event.what = RP_CROWD_READY;
     } else if (rp_bytes_eq_str(text, "2")) {

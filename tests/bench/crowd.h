@@ -26,7 +26,7 @@ RP_MUST_USE enum rp_err rp_crowd_gateways_parse(struct rp_crowd_gateways *g, con
 
 enum rp_crowd_what {
     RP_CROWD_READY,  /* connected to the namespace */
-    RP_CROWD_EVENT,  /* payload: ["name",…] */
+    RP_CROWD_EVENT,  /* payload: ["name",…]; id, if it wants an ack, otherwise 0 */
     RP_CROWD_ACK,    /* id; payload: […] */
     RP_CROWD_CLOSED, /* payload: why, for people; nothing more comes of this client */
 };
@@ -35,7 +35,7 @@ struct rp_crowd_event {
     enum rp_crowd_what what;
     size_t client;           /* numbered from 0 as they were opened */
     uint64_t at_ns;          /* when it was read */
-    uint64_t id;             /* of an ACK */
+    uint64_t id;             /* of an ACK; see EVENT */
     struct rp_bytes payload; /* borrowed until the next call on the crowd */
 };
 
@@ -50,8 +50,8 @@ struct rp_crowd *rp_crowd_free(struct rp_crowd *crowd);
 /* Begins to connect one more client, to the gateways in turn. RP_E_IO: errno says why. */
 RP_MUST_USE enum rp_err rp_crowd_open(struct rp_crowd *crowd);
 
-/* Sends or queues an event with its packet's head: 42["a"] or 421["a"] is head "421" and json
- * ["a"]. Nothing happens if the client is closed. */
+/* Sends or queues an event or an ack with its packet's head: 421["a"] is head "421" and json ["a"],
+ * 431["b"] head "431". Nothing happens if the client is closed. */
 void rp_crowd_send(struct rp_crowd *crowd, size_t client, struct rp_bytes head,
                    struct rp_bytes json);
 

@@ -23,11 +23,11 @@ void rp_job_fail_closed(const struct rp_crowd_event *closed, struct rp_result *r
     rp_result_fail(r, "client %zu: %.*s", closed->client, RP_BYTES_FMT(closed->payload));
 }
 
-struct rp_bytes rp_job_publish_text(struct rp_job_text *out, const char *room, size_t number,
-                                    const struct rp_message *m) {
+struct rp_bytes rp_job_publish_text(struct rp_job_text *out, const char *event, const char *room,
+                                    size_t number, const struct rp_message *m) {
     char message[RP_MESSAGE_BYTES];
     rp_message_write(message, m);
-    int n = snprintf(out->text, sizeof out->text, "[\"publish\",\"%s-%zu\",\"msg\",%.*s]", room,
+    int n = snprintf(out->text, sizeof out->text, "[\"%s\",\"%s-%zu\",\"msg\",%.*s]", event, room,
                      number, RP_MESSAGE_BYTES, message);
     RP_ASSERT(n > 0 && (size_t) n < sizeof out->text);
     return rp_bytes(out->text, (size_t) n);

@@ -34,6 +34,15 @@ rp_job_run rp_job_idle;
 rp_job_run rp_job_publish;
 /* … and one publisher with one. */
 rp_job_run rp_job_publish_one;
+/* Events whose handler only acks, as publish and publish-1. A worker is needed for these … */
+rp_job_run rp_job_events;
+rp_job_run rp_job_events_one;
+/* … this, which is rooms with volatile emits … */
+rp_job_run rp_job_volatile;
+/* … this, emits to all members whose acks are collected … */
+rp_job_run rp_job_ask;
+/* … and this, which fetches all connections' sockets. */
+rp_job_run rp_job_fetch;
 /* No server: how long 4 KiB take to be durable on the disk of disk_dir, appended and overwritten.
  */
 rp_job_run rp_job_disk;
@@ -53,12 +62,12 @@ bool rp_job_check_ack(const struct rp_crowd_event *ack, struct rp_result *r);
 /* A CLOSED fails the result. */
 void rp_job_fail_closed(const struct rp_crowd_event *closed, struct rp_result *r);
 
-/* Writes ["publish","<room>-<number>","msg",<64 bytes>] and returns a view of it. */
+/* Writes ["<event>","<room>-<number>","msg",<64 bytes>] and returns a view of it. */
 struct rp_job_text {
     char text[160];
 };
 struct rp_message;
-struct rp_bytes rp_job_publish_text(struct rp_job_text *out, const char *room, size_t number,
-                                    const struct rp_message *m);
+struct rp_bytes rp_job_publish_text(struct rp_job_text *out, const char *event, const char *room,
+                                    size_t number, const struct rp_message *m);
 
 #define RP_JOB_MS_NS 1000000u

@@ -1,5 +1,5 @@
-/* tests/bench/job_deliver.c — the jobs fanout and rooms: from one publisher per room to all its
- * members, the publisher among them. */
+/* tests/bench/job_deliver.c — the jobs fanout, rooms and volatile: from one publisher per room to
+ * all its members, the publisher among them. */
 #include "common/alloc.h"
 #include "common/assert.h"
 #include "tests/bench/job.h"
@@ -17,10 +17,11 @@ enum {
 };
 
 struct shape {
+    const char *event;       /* what publishes */
     uint64_t rooms, members; /* of each */
     uint64_t window;         /* under way in all rooms; 0: open loop */
     uint64_t rate;           /* per second, open loop */
-    bool slide;
+    bool slide, is_volatile;
 };
 
 struct room {
@@ -62,7 +63,7 @@ static void publish(struct deliver *d, uint64_t sent_ns) {
     const struct rp_message m = {.n = ++room->published, .sent_ns = sent_ns};
     struct rp_job_text text;
     rp_crowd_send(d->crowd, publisher_of(d, number), RP_BYTES_LIT("42"),
-                  rp_job_publish_text(&text, "bench", number, &m));
+                  rp_job_publish_text(&text, d->shape.event, "bench", number, &m));
     d->under_way++;
 }
 
@@ -83,7 +84,7 @@ static void on_delivery(struct deliver *d, const struct rp_crowd_event *event) {
         return;
     }
     d->lost += m.n - member->n - 1;
-    d->disordered += m.seq <= member->seq;
+    d->disordered += m.seq <= member->seq && !d->shape.is_volatile; /* which has no offset */
     *member = (struct member){.n = m.n, .seq = m.seq};
     rp_histogram_add(&d->latency, event->at_ns > m.sent_ns ? event->at_ns - m.sent_ns : 0);
     uint32_t *missing = &room->missing[m.n % RING];
@@ -161,10 +162,15 @@ static void measure(struct deliver *d, const struct rp_job_settings *s) {
     uint64_t from_ns = d->began_ns + s->warmup_ms * RP_JOB_MS_NS;
     work_until(d, from_ns);
     d->deliveries = 0;
+    uint64_t publishes = d->publishes;
     rp_histogram_clear(&d->latency);
     rp_meter_begin(&meter, &s->servers, d->result);
     work_until(d, from_ns + s->measure_ms * RP_JOB_MS_NS);
     rp_meter_end(&meter, "delivery", "deliveries", d->deliveries, d->result);
+    rp_result_put(d->result,
+                  (double) (d->publishes - publishes) * 1e9 /
+                      (double) (rp_crowd_now_ns() - meter.began_ns),
+                  "events_per_s");
     rp_result_put_times(d->result, "latency", &d->latency);
     drain(d);
     rp_result_put(d->result, (double) d->lost, "lost");
@@ -203,16 +209,21 @@ static const char *pace(const struct rp_job_settings *s) {
 }
 
 void rp_job_fanout(const struct rp_job_settings *s, struct rp_result *r) {
-    const struct shape shape = {
-        .rooms = 1, .members = s->members, .window = s->window, .slide = s->slide};
+    const struct shape shape = {.event = "publish",
+                                .rooms = 1,
+                                .members = s->members,
+                                .window = s->window,
+                                .slide = s->slide};
     snprintf(r->settings, sizeof r->settings,
              "a room of %" PRIu64 ", closed loop, %" PRIu64 " under way %s", s->members, s->window,
              pace(s));
     deliver(s, &shape, r);
 }
 
-void rp_job_rooms(const struct rp_job_settings *s, struct rp_result *r) {
-    const struct shape shape = {.rooms = s->rooms,
+static void rooms(const struct rp_job_settings *s, bool is_volatile, struct rp_result *r) {
+    const struct shape shape = {.event = is_volatile ? "volatile" : "publish",
+                                .is_volatile = is_volatile,
+                                .rooms = s->rooms,
                                 .members = s->room_members,
                                 .window = s->rooms * s->room_window,
                                 .slide = s->slide};
@@ -222,8 +233,17 @@ void rp_job_rooms(const struct rp_job_settings *s, struct rp_result *r) {
     deliver(s, &shape, r);
 }
 
+void rp_job_rooms(const struct rp_job_settings *s, struct rp_result *r) {
+    rooms(s, false, r);
+}
+
+void rp_job_volatile(const struct rp_job_settings *s, struct rp_result *r) {
+    rooms(s, true, r);
+}
+
 void rp_job_rooms_open(const struct rp_job_settings *s, struct rp_result *r) {
-    const struct shape shape = {.rooms = s->rooms, .members = s->room_members, .rate = s->rate};
+    const struct shape shape = {
+        .event = "publish", .rooms = s->rooms, .members = s->room_members, .rate = s->rate};
     snprintf(r->settings, sizeof r->settings,
              "%" PRIu64 " rooms of %" PRIu64 ", open loop, %" PRIu64 " publishes/s", s->rooms,
              s->room_members, s->rate);

@@ -1,4 +1,5 @@
-/* tests/bench/job_publish.c — the jobs publish and publish-1: acks of publishes that nobody gets.
+/* tests/bench/job_publish.c — the jobs publish and publish-1: acks of publishes that nobody gets;
+ * and events: acks of events that a worker handles.
  */
 #include "common/alloc.h"
 #include "tests/bench/job.h"
@@ -16,6 +17,7 @@ struct publisher {
 };
 
 struct acks {
+    const char *event;
     uint64_t publishers_count, outstanding;
     struct rp_result *result;
     struct rp_crowd *crowd;
@@ -33,7 +35,7 @@ static void publish(struct acks *a, size_t publisher, uint64_t id) {
     p->sent_ns[id] = m.sent_ns;
     a->under_way++;
     rp_crowd_send(a->crowd, publisher, rp_bytes(head, (size_t) n),
-                  rp_job_publish_text(&text, "empty", publisher, &m));
+                  rp_job_publish_text(&text, a->event, "empty", publisher, &m));
 }
 
 static void on_ack(struct acks *a, const struct rp_crowd_event *event, bool go_on) {
@@ -94,17 +96,18 @@ static void measure(struct acks *a, const struct rp_job_settings *s) {
     rp_result_put(a->result, (double) a->under_way, "unacked");
 }
 
-static void publish_acked(const struct rp_job_settings *s, uint64_t publishers,
+static void publish_acked(const struct rp_job_settings *s, const char *event, uint64_t publishers,
                           uint64_t outstanding, struct rp_result *r) {
     snprintf(r->settings, sizeof r->settings,
-             "%" PRIu64 " publishers, %" PRIu64 " outstanding each, no members", publishers,
-             outstanding);
+             "%" PRIu64 " clients, %" PRIu64 " unacked %s each, no members", publishers,
+             outstanding, event);
     const struct rp_job_gathering gathering = {.clients = publishers};
     struct rp_crowd *crowd = rp_job_gather(s, &gathering, r);
     if (crowd == NULL) {
         return;
     }
     struct acks *a = RP_NEW(struct acks);
+    a->event = event;
     a->publishers_count = publishers;
     a->outstanding = outstanding;
     a->result = r;
@@ -123,9 +126,17 @@ static void publish_acked(const struct rp_job_settings *s, uint64_t publishers,
 }
 
 void rp_job_publish(const struct rp_job_settings *s, struct rp_result *r) {
-    publish_acked(s, s->publishers, s->outstanding, r);
+    publish_acked(s, "publish", s->publishers, s->outstanding, r);
 }
 
 void rp_job_publish_one(const struct rp_job_settings *s, struct rp_result *r) {
-    publish_acked(s, 1, 1, r);
+    publish_acked(s, "publish", 1, 1, r);
+}
+
+void rp_job_events(const struct rp_job_settings *s, struct rp_result *r) {
+    publish_acked(s, "event", s->publishers, s->outstanding, r);
+}
+
+void rp_job_events_one(const struct rp_job_settings *s, struct rp_result *r) {
+    publish_acked(s, "event", 1, 1, r);
 }

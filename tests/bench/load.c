@@ -18,10 +18,12 @@ static const struct job {
     rp_job_run *run;
     bool needs_server;
 } jobs[] = {
-    {"fanout", rp_job_fanout, true},   {"rooms-open", rp_job_rooms_open, true},
-    {"rooms", rp_job_rooms, true},     {"idle", rp_job_idle, true},
-    {"publish", rp_job_publish, true}, {"publish-1", rp_job_publish_one, true},
-    {"disk", rp_job_disk, false},
+    {"fanout", rp_job_fanout, true},     {"rooms-open", rp_job_rooms_open, true},
+    {"rooms", rp_job_rooms, true},       {"idle", rp_job_idle, true},
+    {"publish", rp_job_publish, true},   {"publish-1", rp_job_publish_one, true},
+    {"events", rp_job_events, true},     {"events-1", rp_job_events_one, true},
+    {"volatile", rp_job_volatile, true}, {"ask", rp_job_ask, true},
+    {"fetch", rp_job_fetch, true},       {"disk", rp_job_disk, false},
 };
 enum { JOBS_COUNT = sizeof jobs / sizeof *jobs };
 
@@ -117,7 +119,9 @@ static int parse_options(struct options *o, struct rp_option_set *set, int argc,
          .fallback = "fanout,rooms-open,rooms,idle,publish,publish-1",
          .value = "JOB,…",
          .check = check_jobs,
-         .help = "of these and disk, in this order"},
+         .help =
+             "in this order, of these, disk, and those that need workers (reprise-bench-worker):"
+             " events, events-1, volatile, ask, fetch"},
         DURATION("measure", s->measure_ms, "3s", 100, "how long each job is measured"),
         DURATION("warmup", s->warmup_ms, "500ms", 0, "how long it works before that"),
         DURATION("time-limit", o->time_limit_ms, "100s", 1000, "for everything, or it is ended"),
@@ -134,13 +138,13 @@ static int parse_options(struct options *o, struct rp_option_set *set, int argc,
          .fallback = "gathered",
          .choices = write_choices,
          .help = "what clients send: all that one has in one write, or each packet in its own"},
-        INTEGER("members", members, "1000", 1000000, "fanout: members of the room"),
+        INTEGER("members", members, "1000", 1000000, "fanout: members of the room; ask: clients"),
         INTEGER("window", window, "16", 1000, "fanout: messages under way"),
         INTEGER("rooms", rooms, "100", RP_FLOOR_ROOMS_MAX, "rooms: how many"),
         INTEGER("room-members", room_members, "10", 100000, "rooms: members of each"),
         INTEGER("room-window", room_window, "1", 1000, "rooms: messages under way in each"),
         INTEGER("rate", rate, "1000", 1000000, "rooms-open: publishes per second in all"),
-        INTEGER("connections", connections, "10000", 1000000, "idle: how many"),
+        INTEGER("connections", connections, "10000", 1000000, "idle and fetch: how many"),
         INTEGER("publishers", publishers, "16", 100000, "publish: how many"),
         INTEGER("outstanding", outstanding, "16", 4096, "publish: unacked publishes of each"),
         {.name = "disk-dir",

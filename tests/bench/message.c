@@ -40,13 +40,21 @@ bool rp_message_read(struct rp_bytes event, struct rp_message *ret_message) {
         return false;
     }
     struct rp_bytes rest = rp_bytes_skip(event, sizeof BEFORE - 1);
-    if (rest.len < RP_MESSAGE_BYTES + sizeof AFTER - 1 || memcmp(rest.data, PATTERN, N_AT) != 0 ||
+    if (rest.len <= RP_MESSAGE_BYTES || memcmp(rest.data, PATTERN, N_AT) != 0 ||
         take_digits(rest.data + N_AT, N_DIGITS, &m.n) != N_DIGITS ||
-        take_digits(rest.data + T_AT, T_DIGITS, &m.sent_ns) != T_DIGITS ||
-        memcmp(rest.data + RP_MESSAGE_BYTES, AFTER, sizeof AFTER - 1) != 0) {
+        take_digits(rest.data + T_AT, T_DIGITS, &m.sent_ns) != T_DIGITS) {
         return false;
     }
-    rest = rp_bytes_skip(rest, RP_MESSAGE_BYTES + sizeof AFTER - 1);
+    rest = rp_bytes_skip(rest, RP_MESSAGE_BYTES);
+    if (rp_bytes_eq_str(rest, "]")) {
+        m.seq = 0;
+        *ret_message = m;
+        return true;
+    }
+    if (!rp_bytes_starts_with(rest, RP_BYTES_LIT(AFTER))) {
+        return false;
+    }
+    rest = rp_bytes_skip(rest, sizeof AFTER - 1);
     size_t digits = take_digits(rest.data, rest.len < 19 ? rest.len : 19, &m.seq);
     if (digits == 0 || digits == rest.len || rest.data[digits] != '-') {
         return false;

@@ -19,5 +19,6 @@ struct rp_message {
 
 void rp_message_write(char out[RP_MESSAGE_BYTES], const struct rp_message *m);
 
-/* Reads what a member gets, ["msg",<the 64 bytes>,"<seq>-<tag>"]. False: it is something else. */
+/* Reads what a member gets, ["msg",<the 64 bytes>,"<seq>-<tag>"], or ["msg",<the 64 bytes>] if it
+ * is volatile: seq 0. False: it is something else. */
 bool rp_message_read(struct rp_bytes event, struct rp_message *ret_message);
