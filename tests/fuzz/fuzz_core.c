@@ -1,5 +1,6 @@
-/* The broker's core over the log in memory, with links that send anything: it may refuse, reset and
- * drop, but not break, and what it sends is operations that only a broker sends.
+/* The broker's core over the log in memory, with links that send anything, gateways' and app
+ * workers': it may refuse, reset and drop, but not break, and what it sends is operations that only
+ * a broker sends.
  *
  * Input: one byte of how to begin, then steps (fuzz_script.h). */
 #include "broker/core.h"
@@ -30,6 +31,7 @@ static void start(struct bench *b) {
     static uint8_t seed = 7;
     struct rp_core_config config = {.session_ttl_ms = 60000,
                                     .gateway_timeout_ms = 4000,
+                                    .worker_timeout_ms = 1000,
                                     .retain_events = b->tiny ? 12 : UINT64_MAX,
                                     .tail_records_max = b->tiny ? 8 : 1000,
                                     .tail_bytes_max = 1 << 20,
@@ -104,6 +106,68 @@ static void begin(struct bench *b) {
         send(b, link, rp_buf_bytes(&m));
         rp_buf_done(&m);
     }
+}
+
+/* Two workers that serve "/", and a socket (number 2) of the first, in r0, at the gateway of link
+ * 1, which owes an ack for seq 4 and has an event under way. */
+static void begin_with_workers(struct bench *b) {
+    struct rp_buf m;
+    uint8_t hash[32];
+    memset(hash, 20, sizeof hash);
+    rp_buf_init(&m, 4096);
+    for (uint64_t link = 3; link <= 4; link++) {
+        put(&m, (struct rp_op){.kind = RP_OP_HELLO,
+                               .hello = {.version = RP_PROTOCOL_VERSION,
+                                         .incarnation = link,
+                                         .role = RP_OP_WORKER}});
+        put(&m, (struct rp_op){.kind = RP_OP_SERVE, .serve = {.nsp = RP_BYTES_LIT("/")}});
+        put(&m, (struct rp_op){.kind = RP_OP_RESUMED});
+        send(b, link, rp_buf_bytes(&m));
+        rp_buf_clear(&m);
+        rp_engine_memory_step(b->engine, 100);
+        rp_core_turn(b->core, b->now);
+    }
+    put(&m, (struct rp_op){.kind = RP_OP_HELLO,
+                           .hello = {.version = RP_PROTOCOL_VERSION, .incarnation = 1}});
+    put(&m, (struct rp_op){.kind = RP_OP_RESUMED});
+    put(&m, (struct rp_op){.kind = RP_OP_CONNECT,
+                           .connect = {.num = 1,
+                                       .nsp = RP_BYTES_LIT("/"),
+                                       .sid = RP_BYTES_LIT("sid0"),
+                                       .pid_hash = rp_bytes(hash, sizeof hash),
+                                       .handshake = RP_BYTES_LIT("[]")}});
+    send(b, 1, rp_buf_bytes(&m));
+    rp_buf_clear(&m);
+    put(&m, (struct rp_op){.kind = RP_OP_DECIDED, .decided = {.origin = 1, .num = 1}});
+    send(b, 3, rp_buf_bytes(&m));
+    rp_buf_clear(&m);
+    rp_engine_memory_step(b->engine, 100);
+    rp_core_turn(b->core, b->now);
+    uint64_t session = rp_core_stats(b->core)->head;
+    put(&m, (struct rp_op){.kind = RP_OP_MOVE,
+                           .move = {.num = 1,
+                                    .nsp = RP_BYTES_LIT("/"),
+                                    .room = RP_BYTES_LIT("sid0"),
+                                    .target = RP_BYTES_LIT("r0")}});
+    put(&m, (struct rp_op){.kind = RP_OP_EMIT,
+                           .emit = {.num = 2,
+                                    .flags = RP_OP_EMIT_WANTS_ACK,
+                                    .nsp = RP_BYTES_LIT("/"),
+                                    .room = RP_BYTES_LIT("r0"),
+                                    .name = RP_BYTES_LIT("e"),
+                                    .args = RP_BYTES_LIT("[]")}});
+    send(b, 3, rp_buf_bytes(&m));
+    rp_buf_clear(&m);
+    put(&m, (struct rp_op){.kind = RP_OP_EVENT,
+                           .event = {.num = 2,
+                                     .session = session,
+                                     .conn = session,
+                                     .name = RP_BYTES_LIT("e"),
+                                     .args = RP_BYTES_LIT("[]")}});
+    send(b, 1, rp_buf_bytes(&m));
+    rp_buf_done(&m);
+    rp_engine_memory_step(b->engine, 100);
+    rp_core_turn(b->core, b->now);
 }
 
 static bool is_of_broker(enum rp_op_kind kind) {
@@ -187,7 +251,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                       .reader = rp_op_reader_new(),
                       .tiny = how & 2};
     start(&b);
-    if (how & 1) {
+    if (how & 4) {
+        begin_with_workers(&b);
+    } else if (how & 1) {
         begin(&b);
     }
     for (int i = 0; i < STEPS_MAX && s.rest.len > 0; i++) {

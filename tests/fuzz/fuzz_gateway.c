@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define HANDSHAKE RP_BYTES_LIT("\"url\":\"/x\"")
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { STEPS_MAX = 400, CLIENTS = 4, EXCHANGES = 6, SIDS = 4 };
@@ -170,7 +172,7 @@ static struct rp_bytes some_sid(struct bench *b, struct script *s) {
 }
 
 static void poll_open(struct bench *b, size_t i) {
-    struct rp_exchange *x = rp_gateway_poll_open(b->g, b, b->now_ms);
+    struct rp_exchange *x = rp_gateway_poll_open(b->g, b, HANDSHAKE, b->now_ms);
     struct rp_bytes sid = rp_exchange_sid(x);
     RP_ASSERT(sid.len == RP_EIO_SID_BYTES_MAX);
     memcpy(b->sids[b->opened++ % SIDS], sid.data, sid.len);
@@ -277,7 +279,7 @@ static void begin(struct bench *b) {
                                             .epoch = RP_BYTES_LIT("epoch000"),
                                             .head = 5}});
     for (size_t i = 0; i < 2; i++) {
-        use_wire(b, i, rp_gateway_open(b->g, b, b->now_ms));
+        use_wire(b, i, rp_gateway_open(b->g, b, HANDSHAKE, b->now_ms));
         if (b->how & ECHO) {
             continue;
         }
@@ -323,6 +325,11 @@ static void packet(struct bench *b, struct script *s, size_t client) {
         "452-[\"publish\",\"r0\",\"e\",{\"_placeholder\":true,\"num\":1},%.*s]",
         "451-/n,[\"publish\",\"r0\",\"e\",%.*s]",
         "425[\"publish\",{\"room\":\"r0\",\"event\":\"e\",\"volatile\":true,\"args\":[%.*s]}]",
+        "40/other,{%.*s}",
+        "42/other,1[%.*s]",
+        "43%.*s",
+        "43/other,1[%.*s]",
+        "461-/n,5[%.*s]",
     };
     uint8_t shape = script_byte(s);
     struct rp_bytes piece = script_bytes(s);
@@ -401,7 +408,7 @@ static void wire_step(struct bench *b, struct script *s, size_t client) {
     uint8_t what = script_byte(s);
     if (c == NULL) {
         use_wire(b, client,
-                 what % 2 ? rp_gateway_open(b->g, b, b->now_ms)
+                 what % 2 ? rp_gateway_open(b->g, b, HANDSHAKE, b->now_ms)
                           : rp_gateway_upgrade(b->g, b, some_sid(b, s), b->now_ms));
     } else if (what % 4 == 0) {
         rp_gateway_gone(b->g, c, b->now_ms);
@@ -411,7 +418,7 @@ static void wire_step(struct bench *b, struct script *s, size_t client) {
     } else if (what % 4 == 2) {
         text(b, client, what & 0x80 ? RP_BYTES_LIT("2probe") : RP_BYTES_LIT("5"));
     } else if (what == 0xFF) {
-        rp_gateway_close(b->g, c, 1009, "too big", b->now_ms);
+        rp_gateway_close(b->g, c, 1009, "too big", RP_LEAVE_TRANSPORT_ERROR, b->now_ms);
     } else {
         rp_gateway_binary(b->g, c, script_bytes(s), b->now_ms);
     }

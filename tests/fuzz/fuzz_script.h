@@ -81,7 +81,8 @@ static inline struct rp_bytes script_name(struct script *s, unsigned which) {
                                         "1-else",
                                         "disconnect",
                                         "\xC3\xA4\"\\\x01",
-                                        "[}"};
+                                        "[}",
+                                        "/*"};
     enum { NAMES = sizeof names / sizeof names[0] };
     uint8_t byte = script_byte(s), choice = byte % 32;
     char *text = s->text + (which % 2 ? sizeof s->text / 2 : 0);
@@ -91,6 +92,10 @@ static inline struct rp_bytes script_name(struct script *s, unsigned which) {
     }
     if (byte < 0xE0 && choice < NAMES) {
         return rp_bytes_str(names[choice]);
+    }
+    if (byte < 0xE0 && choice == NAMES + 4) { /* a packed list of names */
+        static const char list[] = "\0\0\0\2r0\0\0\0\4sid0";
+        return rp_bytes((const uint8_t *) list, sizeof list - 1);
     }
     if (byte < 0xE0 && choice < NAMES + 4) { /* the hash of one of four pids */
         memset(text, choice, 32);

@@ -9,6 +9,7 @@
 struct accounts {
     size_t queued, blobs, clients, polling, connected, sockets, wires, relays, stand_ins;
     size_t requests, requests_bytes, assembling;
+    size_t handshakes; /* bytes; a shared one once */
 };
 
 static inline void count_queue(const struct rp_queue *q, struct accounts *a) {
@@ -22,8 +23,23 @@ static inline void count_queue(const struct rp_queue *q, struct accounts *a) {
     a->blobs += q->count;
 }
 
+static inline void count_handshakes(const struct rp_client *c, struct accounts *a) {
+    const struct rp_blob *shared = c->handshake;
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&c->sockets, it, tmp) {
+        const struct rp_socket *s = RP_CONTAINER_OF(it, struct rp_socket, node);
+        RP_ASSERT(s->handshake != NULL || s->auth == NULL);
+        RP_ASSERT(shared == NULL || s->handshake == NULL || s->handshake == shared);
+        shared = shared != NULL ? shared : s->handshake;
+        a->handshakes += s->auth != NULL ? s->auth->len : 0;
+    }
+    a->handshakes += shared != NULL ? shared->len : 0;
+}
+
 static inline void check_socket(const struct rp_gateway *g, const struct rp_client *c,
                                 const struct rp_socket *s) {
+    RP_ASSERT(s->handshake == NULL || s->state == RP_SOCKET_CONNECTING || s->app != 0);
+    RP_ASSERT(!s->owing || s->state == RP_SOCKET_CATCHING);
     RP_ASSERT(s->client == c && s->state != RP_SOCKET_LEFT);
     RP_ASSERT(s->state == RP_SOCKET_CATCHING || rp_list_is_empty(&s->held));
     RP_ASSERT(!rp_socket_is_connected(s) || rp_socket_find(g, s->conn) != NULL);
@@ -60,6 +76,8 @@ static inline void check_client(const struct rp_gateway *g, const struct rp_clie
                                 struct accounts *a) {
     RP_ASSERT(!c->closed);
     check_sockets(g, c, a);
+    count_handshakes(c, a);
+    RP_ASSERT(!c->ending || (c->wire == NULL && c->sockets_count == 0));
     a->clients++;
     a->polling += c->wire == NULL;
     count_queue(&c->queue, a);
@@ -188,6 +206,7 @@ static inline void check_accounts(const struct rp_gateway *g, size_t exchanges) 
     RP_ASSERT(a.clients == g->by_sid.count && a.wires == g->wires_count);
     RP_ASSERT(a.queued == g->queued.bytes && a.blobs == g->queued.blobs);
     RP_ASSERT(a.relays == g->relays.count && a.assembling == g->assembling_bytes);
+    RP_ASSERT(a.handshakes == g->handshakes_bytes);
     RP_ASSERT(a.stand_ins + exchanges == g->exchanges_count);
     size_t refs = 0;
     struct rp_map_iter nsps = {0};

@@ -22,6 +22,11 @@ export const PROGRAMS = {
   broker: path.join(build, 'broker/reprise-broker'),
   gateway: path.join(build, 'gateway/reprise-gateway'),
 };
+export const WORKERS = {
+  test: path.join(build, 'tests/test-worker'), // does what tests tell it
+  ...Object.fromEntries(['chat', 'echo', 'invite', 'notify'].map((name) => [name, path.join(build, 'sdk/examples', name)])),
+};
+export const CLI = path.join(build, 'cli/reprise'); // the tools
 // Small servers around the same code, without a broker.
 export const ECHOES = {
   webSocket: path.join(build, 'tests/ws-echo'), // messages come back, on any path
@@ -295,6 +300,47 @@ function serverEnvironment(extra) {
   return { ...env, ...extra };
 }
 
+// An app worker. What the test worker reports is in `reports`, one object per line that it printed, from all its lives.
+export class Worker extends Server {
+  reports = [];
+  #rest = '';
+
+  spawn() {
+    super.spawn();
+    this.#rest = '';
+    this.child.stdout.on('data', (text) => this.#take(text));
+    return this;
+  }
+
+  #take(text) {
+    const lines = (this.#rest + text).split('\n');
+    this.#rest = lines.pop();
+    for (const line of lines) if (line.startsWith('{')) this.reports.push(JSON.parse(line));
+    if (this.stdout.length > LOG_BYTES_MAX && /^ready/m.test(this.stdout)) this.stdout = 'ready\n';
+  }
+
+  // The reports of one kind, with members as in `like`.
+  of(what, like = {}) {
+    const fits = (report) => report.what === what && Object.entries(like).every(([key, value]) => report[key] === value);
+    return this.reports.filter(fits);
+  }
+
+  // Hangs: the process is there and does nothing, until resume().
+  hang() {
+    this.child.kill('SIGSTOP');
+  }
+
+  resume() {
+    this.child.kill('SIGCONT');
+  }
+}
+
+// Waits for a report of one of the workers; gives it.
+export function reported(workers, what, like = {}) {
+  const find = () => [workers].flat().flatMap((worker) => worker.of(what, like))[0];
+  return waitFor(find, { what: () => `the report ${what} ${JSON.stringify(like)}` });
+}
+
 // One of ECHOES, on a port of its own.
 export async function startEcho(program, ...args) {
   const port = await freePort();
@@ -303,7 +349,7 @@ export async function startEcho(program, ...args) {
   return server.start();
 }
 
-// The value of a metric without labels, from the admin address of a gateway.
+// The value of a metric without labels, from the admin address of a broker or gateway.
 export async function metric(server, name) {
   const text = await (await fetch(`http://127.0.0.1:${server.adminPort}/metrics`)).text();
   const line = text.match(new RegExp(`^${name} (\\S+)$`, 'm'));
@@ -329,20 +375,24 @@ export class Cluster {
     this.dir = temporaryDirectory();
     this.db = path.join(this.dir, 'reprise.db');
     this.gateways = [];
+    this.workers = [];
   }
 
-  // Starts a broker and gateways; `broker` and `gateway` are more arguments for them.
-  static async start({ gateways = 2, broker = [], gateway = [] } = {}) {
+  // Starts a broker, app workers and gateways; `broker`, `gateway` and `worker` are more arguments for them, `program` is one of WORKERS.
+  static async start({ gateways = 2, broker = [], gateway = [], workers = 0, worker = [], program = WORKERS.test } = {}) {
     const cluster = new Cluster();
     cluster.brokerPort = await freePort();
+    const adminPort = await freePort();
     cluster.broker = new Server('broker', PROGRAMS.broker, [
       '--listen', cluster.brokerAddress,
       '--db', cluster.db,
-      '--admin', `127.0.0.1:${await freePort()}`,
+      '--admin', `127.0.0.1:${adminPort}`,
       ...broker,
     ]);
+    cluster.broker.adminPort = adminPort;
     await cluster.broker.start();
     for (let i = 0; i < gateways; i++) await cluster.addGateway(gateway);
+    for (let i = 0; i < workers; i++) await cluster.addWorker(program, worker);
     return cluster;
   }
 
@@ -350,8 +400,8 @@ export class Cluster {
     return `tcp://127.0.0.1:${this.brokerPort}`;
   }
 
-  // `listen`: more addresses to listen at.
-  async addGateway(args = [], { listen = [] } = {}) {
+  // `listen`: more addresses to listen at; `env`: variables.
+  async addGateway(args = [], { listen = [], env = {} } = {}) {
     const port = await freePort();
     const adminPort = await freePort();
     const server = new Server(`gateway ${this.gateways.length}`, PROGRAMS.gateway, [
@@ -359,11 +409,19 @@ export class Cluster {
       '--broker', this.brokerAddress,
       '--admin', `127.0.0.1:${adminPort}`,
       ...args,
-    ]);
+    ], { env });
     Object.assign(server, { port, adminPort });
     this.gateways.push(server);
     await server.start();
     return server;
+  }
+
+  async addWorker(program = WORKERS.test, args = []) {
+    const name = `${path.basename(program)}-${this.workers.length}`;
+    const worker = new Worker(name, program, ['--broker', this.brokerAddress, '--name', name, ...args]);
+    this.workers.push(worker);
+    await worker.start();
+    return worker;
   }
 
   port(gateway = 0) {

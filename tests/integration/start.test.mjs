@@ -10,8 +10,8 @@ import { Proxy } from './proxy.mjs';
 import { RawClient } from './raw.mjs';
 
 const OPTIONS = {
-  broker: ['listen', 'db', 'sync', 'session-ttl', 'admin', 'retain-events', 'segment-events', 'help', 'version'],
-  gateway: ['listen', 'broker', 'admin', 'ping-interval', 'ping-timeout', 'connect-timeout', 'max-payload', 'client-dir', 'demo', 'help', 'version'],
+  broker: ['listen', 'curve-key', 'allow', 'plain-links', 'db', 'sync', 'session-ttl', 'admin', 'retain-events', 'segment-events', 'help', 'version'],
+  gateway: ['listen', 'broker', 'broker-key', 'curve-key', 'plain-links', 'admin', 'ping-interval', 'ping-timeout', 'connect-timeout', 'max-payload', 'client-dir', 'demo', 'help', 'version'],
 };
 
 // The broker with these arguments must end by itself, with a status that is not 0, saying what matches; nothing is `ready`.
