@@ -151,8 +151,9 @@ enum {
 /* ---- app workers ---- */
 enum {
     RP_SELECTOR_ROOMS_MAX = 256,          /* rooms, and excepted rooms, of one selector; bad_args */
-    RP_SESSION_UNACKED_MAX = 4096,        /* events a session owes acks for; the oldest is then not
-                                             replayed any more (counted) */
+    RP_SESSION_UNACKED_MAX = 4096,        /* events a session owes acks for; the oldest is then
+                                             given up (counted), and who comes back from before it
+                                             is not recovered */
     RP_SESSION_DATA_BYTES_MAX = 64 << 10, /* the application's data of a session; too_big */
     RP_DECISION_BYTES_MAX = 64 << 10, /* why a worker refuses something, and the data with it, each;
                                          the client is told worker_error instead */
