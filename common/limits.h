@@ -278,6 +278,8 @@ enum {
 
 /* ---- the log ---- */
 enum {
+    RP_ENGINE_SQLITE_LOCK_MS = 2000, /* that a broker waits at its start for the lock of one that is
+                                        being killed; then the database is in use */
     RP_ENGINE_SQLITE_READERS_MAX = 16,
     RP_ENGINE_TRANSACTION_RECORDS =
         4096, /* in one commit; more would make the first wait for the last */

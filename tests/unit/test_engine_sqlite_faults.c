@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -156,6 +157,34 @@ static void test_names_that_mean_something_to_sqlite_are_files(void **state) {
     fixture_close(&f);
     assert_int_equal(access(":memory:", F_OK), 0);
     assert_int_equal(chdir(cwd), 0);
+    fixture_done(&f);
+}
+
+/* One that was killed and is not quite gone. */
+static void test_a_dying_broker_is_waited_for(void **state) {
+    (void) state;
+    struct fixture f;
+    fixture_init(&f);
+    char lock[128], byte = 0;
+    int held[2];
+    snprintf(lock, sizeof lock, "%s.lock", f.path);
+    assert_int_equal(pipe(held), 0);
+    pid_t dying = fork();
+    assert_true(dying >= 0);
+    if (dying == 0) {
+        int fd = open(lock, O_RDWR | O_CREAT, 0644);
+        bool ok = flock(fd, LOCK_EX) == 0 && write(held[1], "x", 1) == 1;
+        usleep(100000);
+        _exit(ok ? 0 : 1);
+    }
+    assert_int_equal(read(held[0], &byte, 1), 1);
+    fixture_open(&f);
+    fixture_close(&f);
+    int status;
+    assert_int_equal(waitpid(dying, &status, 0), dying);
+    assert_int_equal(status, 0);
+    close(held[0]);
+    close(held[1]);
     fixture_done(&f);
 }
 
@@ -599,6 +628,7 @@ int main(void) {
         cmocka_unit_test(test_newer_version_is_refused),
         cmocka_unit_test(test_unwritable_places_are_refused),
         cmocka_unit_test(test_names_that_mean_something_to_sqlite_are_files),
+        cmocka_unit_test(test_a_dying_broker_is_waited_for),
         cmocka_unit_test(test_second_broker_is_kept_out),
         cmocka_unit_test(test_damage_in_the_tail_is_found_at_open),
         cmocka_unit_test(test_damage_in_a_short_log_is_found_at_open),
