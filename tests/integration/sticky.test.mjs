@@ -7,10 +7,21 @@ import http from 'node:http';
 import { Balancer } from './balancer.mjs';
 import { assertExactly, assertSame, close, connect, fence, join, nextConnect, nextDisconnect, numbers, ok, publishMany, Recorder } from './clients.mjs';
 import { Engine, get, handshake, pendingGet, POLLING, post, refusal, refusedWith, request, Socket, WEBSOCKET } from './engine.mjs';
-import { Cluster, test, waitFor } from './harness.mjs';
+import { Cluster, metric, test, waitFor } from './harness.mjs';
 import { Traveller } from './travel.mjs';
 
 const cluster = await Cluster.start({ gateways: 3 });
+
+// One more, which the others know: until its link is up they take its sessions for unknown.
+async function addGateway() {
+  const gateway = await cluster.addGateway();
+  await linked(gateway);
+  return gateway;
+}
+
+const linked = (gateway) => waitFor(async () => (await metric(gateway, 'reprise_gateway_linked')) === 1, { what: 'the link of a gateway' });
+
+for (const gateway of cluster.gateways) await linked(gateway);
 const ports = [0, 1, 2].map((i) => cluster.port(i));
 const balancer = await Balancer.start(...ports);
 const publisher = await connect(cluster.url(0));
@@ -144,7 +155,7 @@ test('large bodies and attachments pass between gateways', async () => {
 
 for (const transports of [['polling'], ['polling', 'websocket']]) {
   test(`${transports.join(', then ')}: when the holder is killed the client recovers through another gateway`, async (t) => {
-    const holder = await cluster.addGateway();
+    const holder = await addGateway();
     const room = newRoom();
     // The session begins at the holder; what comes later goes through another gateway.
     const traveller = await Traveller.startAt(t, holder.port, { transports: ['polling'], agent: new http.Agent({ keepAlive: false }) }, room);
@@ -165,7 +176,7 @@ for (const transports of [['polling'], ['polling', 'websocket']]) {
 }
 
 test('when the holder is killed, a waiting poll elsewhere ends and the next is refused with code 1', async () => {
-  const holder = await cluster.addGateway();
+  const holder = await addGateway();
   const { sid } = await handshake(holder.port);
   await post(ports[0], sid, '40');
   assert.match((await get(ports[0], sid)).text, /^40/);
@@ -178,7 +189,7 @@ test('when the holder is killed, a waiting poll elsewhere ends and the next is r
 });
 
 test('when the holder is killed, a WebSocket that came by another gateway ends', async () => {
-  const holder = await cluster.addGateway();
+  const holder = await addGateway();
   const engine = await Engine.open(holder.port, 'polling');
   await engine.upgrade(ports[0]);
   engine.send('40');
@@ -188,7 +199,7 @@ test('when the holder is killed, a WebSocket that came by another gateway ends',
 });
 
 test('when the gateway in between is killed, a polling client goes on through another with the same session', async (t) => {
-  const between = await cluster.addGateway();
+  const between = await addGateway();
   const { sid } = await handshake(ports[0]);
   await post(between.port, sid, '40');
   assert.match((await get(between.port, sid)).text, /^40/);
@@ -225,7 +236,7 @@ test('forged session ids are refused with code 1, over polling and WebSocket, by
 });
 
 test('a gateway that was restarted at its port knows nothing of its old sessions, and serves new ones', async () => {
-  const gateway = await cluster.addGateway();
+  const gateway = await addGateway();
   const { sid } = await handshake(gateway.port);
   await gateway.kill();
   await gateway.start();
