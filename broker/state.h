@@ -3,7 +3,8 @@
  *     core.c     creation, the turn, timers
  *     greet.c    links: HELLO, resume, loss
  *     request.c  operations of gateways → records
- *     commit.c   committed records → state, and what each gateway is told of them
+ *     commit.c   committed records, and what each gateway is told of them
+ *     apply.c    what a committed record changes
  *     replay.c   cursors: sessions that catch up (with replay_*.c; cursor.h)
  *     answer.c   history and presence
  *     relay.c    what one gateway says to another
@@ -293,6 +294,18 @@ void rp_core_post(struct rp_core *core, struct rp_peer *peer, const struct rp_op
 void rp_core_post_encoded(struct rp_peer *peer, struct rp_bytes encoded);
 void rp_core_outbox_flush(struct rp_peer *peer);
 void rp_core_outbox_clear(struct rp_peer *peer);
+
+/* Tells a gateway, or a worker, that a connection is in a room, or not any more. */
+void rp_core_put_member(struct rp_peer *peer, uint64_t seq, uint64_t conn, bool joined,
+                        struct rp_bytes room);
+/* Whether it is told of what is committed at once; NULL is not. */
+static inline bool rp_peer_is_live(const struct rp_peer *peer) {
+    return peer != NULL && peer->state == RP_PEER_UP && peer->live;
+}
+
+/* ---- apply.c ---- */
+/* Changes the state as a record just committed says. */
+void rp_core_apply(struct rp_core *core, struct rp_record *r);
 
 /* ---- reads of the engine (read.c) ---- */
 enum rp_read_kind {
