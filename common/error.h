@@ -21,7 +21,9 @@
     X(RP_E_UNSUPPORTED, -10, "not supported")                                                      \
     X(RP_E_LOCKED, -11, "in use by another process")                                               \
     X(RP_E_FOREIGN, -12, "not a Reprise file")                                                     \
-    X(RP_E_CORRUPT, -13, "stored data is damaged")
+    X(RP_E_CORRUPT, -13, "stored data is damaged")                                                 \
+    X(RP_E_NO_SPACE, -14, "the log has no room on its disk")                                       \
+    X(RP_E_READ_ONLY, -15, "the log's disk or file cannot be written")
 
 enum rp_err {
 #define RP_ERR_ENUM(name, value, text) name = value,

@@ -3,6 +3,8 @@
  * they say otherwise. */
 #pragma once
 
+#include <stdint.h>
+
 /* ---- names and arguments (a client that passes one gets an error in its ack) ---- */
 enum {
     RP_ROOM_BYTES_MAX = 255,             /* a room's name; bad_room */
@@ -41,6 +43,14 @@ enum {
     RP_OWED_READ_EVENTS = 64,  /* old events without an ack that one read asks for; then the next */
     RP_OWED_READ_SPANS = 1024, /* the same, in places (event and room) where it looks; the last
                                   event of a read may pass it */
+    RP_SHARE_BYTES = 32 << 20, /* pages of rooms' older events that sessions share; the longest
+                                  unused is given up, and who needs more waits */
+    RP_SHARE_ROOMS_MAX = 16,   /* rooms of a session that are read in such pages; one with more
+                                  reads them all at once, for itself */
+    RP_SHARE_ALIGN = 16384, /* a page begins at a multiple of this, in seqs, so that sessions with
+                               other positions share it */
+    RP_SHARE_SESSIONS_MIN = 4, /* in fewer memberships of a room it is read from where it is needed
+                                */
     RP_READS_MAX = 64, /* reads of old events under way in the engine; a cursor waits its turn */
     RP_TAIL_RECORDS =
         131072, /* newest records kept in memory; older ones are read from the engine. A gateway
@@ -137,8 +147,11 @@ enum {
     RP_ENGINE_QUEUE_RECORDS =
         65536, /* appended and not committed; full: the broker stops reading its links */
     RP_ENGINE_QUEUE_BYTES = 64 << 20, /* the same, in bytes */
-    RP_REPLAY_EVENTS_PER_TURN =
-        8192, /* looked at for sessions that catch up, before live traffic gets its turn */
+    RP_REPLAY_EVENTS_PER_TURN = 1024, /* looked at for sessions that catch up, before live traffic
+                                         gets its turn: about a millisecond; … */
+    RP_REPLAY_EVENT_BYTES = 256, /* … so many bytes of those that are sent count as one more */
+    RP_REPLAY_CREDIT_PART = 8,   /* replays stop when this part of a link's credit is under way, so
+                                    that what is live has not to wait behind more */
     RP_EXPIRIES_PER_TURN = 256,  /* sessions that end in one turn of the loop */
     RP_OUTCOMES_PER_TURN = 4096, /* commits taken from the engine in one turn of the loop */
     RP_STRAYS_MAX = 64,        /* refusals of links without a gateway in one turn; more get none */
@@ -281,6 +294,13 @@ enum {
     RP_ENGINE_SQLITE_LOCK_MS = 2000, /* that a broker waits at its start for the lock of one that is
                                         being killed; then the database is in use */
     RP_ENGINE_SQLITE_READERS_MAX = 16,
+    RP_RETENTION_RULES_MAX = 64, /* of --retain: each is tried for each room; it stops the start */
+    RP_RETENTION_TEXT_BYTES_MAX = 64 << 10, /* the same, in bytes */
+    RP_RETENTION_ROOMS_BYTES_MAX =
+        128 << 20, /* what the engine remembers of the newest events of rooms under rules with
+                      events or bytes; past it they are read from the file again. It takes an index
+                      that is far behind */
+    RP_RETENTION_MS = 1000, /* between two looks at what need not be kept any more */
     RP_ENGINE_TRANSACTION_RECORDS =
         4096, /* in one commit; more would make the first wait for the last */
     RP_ENGINE_TRANSACTION_BYTES = 8 << 20, /* the same, in bytes */
@@ -288,6 +308,12 @@ enum {
         100000, /* the same, in rows changed: an event that wants acks changes one for each session
                    that owes it. Committed once it is passed */
 };
+/* A log that begins a new epoch because it may have lost its end goes on with seqs so far above what
+ * it knows, that none of the lost part comes again: a week at 100,000 events a second. Gaps cost
+ * nothing. Above the second there is no further jump, which is after some 65,000 of them: seqs must
+ * stay numbers that JavaScript can count. */
+#define RP_SEQ_JUMP (UINT64_C(1) << 36)
+#define RP_SEQ_JUMP_MAX (UINT64_C(1) << 52)
 
 /* ---- lists in options (a longer one stops the start) ---- */
 enum {

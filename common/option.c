@@ -6,6 +6,7 @@
 #include "common/alloc.h"
 #include "common/assert.h"
 #include "common/option_text.h"
+#include "common/units.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,40 +18,14 @@ extern char **environ;
 
 /* ---- values ---- */
 
-/* A number with one of the units after it. No unit: allowed if the first unit has no name. */
-struct unit {
-    const char *name;
-    uint64_t factor;
-};
-
-static const struct unit durations[] = {
-    {"ms", 1}, {"s", 1000}, {"m", 60 * 1000}, {"h", 60 * 60 * 1000}, {"d", 24 * 60 * 60 * 1000},
-    {NULL, 0}};
-static const struct unit sizes[] = {{"", 1},        {"k", 1 << 10}, {"K", 1 << 10},
-                                    {"M", 1 << 20}, {"G", 1 << 30}, {NULL, 0}};
-static const struct unit counts[] = {{"", 1}, {NULL, 0}};
-
-static bool parse_number(const char *text, const struct unit *units, uint64_t *ret_number) {
-    size_t digits = strspn(text, "0123456789");
-    uint64_t number;
-    if (!rp_bytes_to_u64(rp_bytes(text, digits), &number)) {
-        return false;
-    }
-    for (const struct unit *u = units; u->name != NULL; u++) {
-        if (strcmp(text + digits, u->name) == 0) {
-            return !__builtin_mul_overflow(number, u->factor, ret_number);
-        }
-    }
-    return false;
-}
-
-static bool set_number(const struct rp_option *o, const struct unit *units, const char *text) {
+static bool set_number(const struct rp_option *o, bool (*read)(const char *, uint64_t *),
+                       const char *text) {
     uint64_t number;
     if (o->word != NULL && strcmp(text, o->word) == 0) {
         *o->number = o->word_number;
         return true;
     }
-    if (!parse_number(text, units, &number) || number < o->min || (o->max > 0 && number > o->max)) {
+    if (!read(text, &number) || number < o->min || (o->max > 0 && number > o->max)) {
         return false;
     }
     *o->number = number;
@@ -92,11 +67,11 @@ static bool set_value(const struct rp_option *o, const char *text) {
     case RP_OPTION_FLAG:
         return set_flag(o, text);
     case RP_OPTION_DURATION:
-        return set_number(o, durations, text);
+        return set_number(o, rp_units_duration, text);
     case RP_OPTION_SIZE:
-        return set_number(o, sizes, text);
+        return set_number(o, rp_units_size, text);
     case RP_OPTION_INTEGER:
-        return set_number(o, counts, text);
+        return set_number(o, rp_units_count, text);
     case RP_OPTION_CHOICE:
         return set_choice(o, text);
     case RP_OPTION_STRING:
