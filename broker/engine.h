@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 
-enum { RP_EPOCH_LEN = 8, RP_PID_HASH_LEN = 32 };
+enum { RP_EPOCH_LEN = 8, RP_PID_HASH_LEN = 32, RP_ENGINE_WHY_SIZE = 192 };
 
 /* ---- loading, once, after open ---- */
 
@@ -49,13 +49,16 @@ struct rp_engine_namespace {
 };
 
 /* Where load() puts what it finds: namespaces and sessions first, then their members, then what
- * they have not acked (in seq order for each session), then the tail in seq order. */
+ * they have not acked (in seq order for each session), then rooms that lost events of the tail,
+ * then the tail in seq order. */
 struct rp_engine_loader {
     void *ctx;
     void (*session)(void *ctx, const struct rp_engine_session *session);
     void (*member)(void *ctx, const struct rp_engine_member *member);
     void (*unacked)(void *ctx, const struct rp_engine_unacked *unacked);
     void (*nsp)(void *ctx, const struct rp_engine_namespace *nsp);
+    /* a room whose border (below) lies in the tail: its newest lost event is `seq` */
+    void (*border)(void *ctx, struct rp_bytes nsp, struct rp_bytes room, uint64_t seq);
     void (*record)(void *ctx, struct rp_record *record); /* borrowed; take a reference to keep it */
 };
 
@@ -83,8 +86,10 @@ struct rp_engine_page {
     enum rp_err err; /* RP_OK, or the read failed (RP_E_IO, RP_E_CORRUPT) and the rest is empty */
     struct rp_record **records; /* in seq order, descending if newest_first */
     size_t records_count;
-    bool more;      /* a maximum was reached: continue after (before) the last record */
-    bool truncated; /* an event that lay in a span was removed by retention */
+    bool more;       /* a maximum was reached: continue after (before) the last record */
+    bool truncated;  /* retention removed an event that may have lain in a span, and not only before
+                        what a page that reads backwards has come to */
+    uint64_t border; /* the newest event that a room of the spans has lost to it; 0: none has */
 };
 
 void rp_engine_page_free(
@@ -96,12 +101,26 @@ enum rp_engine_outcome_kind {
     RP_ENGINE_COMMITTED, /* record is durable and has its seq */
     RP_ENGINE_DUPLICATE, /* an event with this nsp and id is in the log already, as seq; nothing was
                             written */
-    RP_ENGINE_REFUSED,   /* nothing was written; err says why (RP_E_IO: disk full, for one) */
+    RP_ENGINE_REFUSED,   /* nothing was written; err says why (RP_E_NO_SPACE: the disk, or what the
+                            log may take of it, is full) */
     RP_ENGINE_PAGE,      /* a read's result */
-    RP_ENGINE_TRIMMED,   /* everything up to seq has been removed */
+    RP_ENGINE_BORDER,    /* retention: a room has lost its events up to a seq */
+    RP_ENGINE_TRIMMED,   /* a round of retention is over: everything up to seq has been removed */
     RP_ENGINE_FATAL,     /* the log cannot be written any more: stop the process; appends without
                             outcome are undecided */
 };
+
+/* The newest event that a room has lost to retention. What is at or before it is not read any more,
+ * though other rooms may still have some of it. */
+struct rp_engine_border {
+    uint64_t seq;
+    struct rp_bytes nsp, room; /* in data */
+    uint8_t data[];
+};
+
+/* Copies the names; the caller frees it with free(). */
+struct rp_engine_border *rp_engine_border_new(struct rp_bytes nsp, struct rp_bytes room,
+                                              uint64_t seq);
 
 struct rp_engine_outcome {
     enum rp_engine_outcome_kind kind;
@@ -109,7 +128,8 @@ struct rp_engine_outcome {
     uint64_t seq;
     struct rp_record
         *record; /* COMMITTED, DUPLICATE, REFUSED: the reference given to append comes back */
-    struct rp_engine_page *page; /* PAGE: the caller frees */
+    struct rp_engine_page *page;     /* PAGE: the caller frees */
+    struct rp_engine_border *border; /* BORDER: the caller frees it */
 };
 
 /* ---- the engine ---- */
@@ -128,9 +148,10 @@ struct rp_engine_ops {
     enum rp_err (*read)(struct rp_engine *e, const struct rp_engine_read *read);
     /* The page of this id will not come, or is dropped. */
     void (*cancel)(struct rp_engine *e, uint64_t id);
-    /* Asks to remove events with seq <= upto; an engine may round down (to whole segments), and
-     * says how far it came with TRIMMED. Not while another trim is under way: RP_E_FULL. */
-    enum rp_err (*trim)(struct rp_engine *e, uint64_t upto);
+    /* A round of retention: what the rules the engine was opened with do not keep is removed, but
+     * nothing with seq > upto. BORDERs, and at last TRIMMED with the end of what has gone from the
+     * log's beginning, follow. Not while another round is under way: RP_E_FULL. */
+    enum rp_err (*trim)(struct rp_engine *e, uint64_t upto, uint64_t wall_ms);
     /* A new epoch, synchronously: all sessions, members and unacked events are deleted (namespaces
      * stay: they say how the service is built), the next seq is above `above`. Only while no append
      * is undecided. epoch has RP_EPOCH_LEN characters. */
@@ -143,8 +164,10 @@ struct rp_engine_ops {
 struct rp_engine {
     const struct rp_engine_ops *ops;
     char epoch[RP_EPOCH_LEN + 1];
-    uint64_t first_seq; /* the oldest seq that may still be there; first_seq - 1 is trimmed. Starts
-                           at 1. */
+    uint64_t first_seq;  /* the oldest seq that may still be there; first_seq - 1 is trimmed. Starts
+                            at 1. */
+    uint64_t border_max; /* at open, no room's border is above this */
     uint64_t last_seq; /* the newest committed at open; 0: empty. The core keeps its own count after
                           that. */
+    char why[RP_ENGINE_WHY_SIZE]; /* after FATAL: what failed, for the operator */
 };

@@ -14,18 +14,23 @@ struct waiting_read {
     struct rp_list node;
     struct rp_engine_read read;
     struct rp_engine_span *spans; /* with their names behind them */
+    struct rp_engine_page *page;  /* what it saw; NULL: it has not looked yet */
 };
 
 struct memory_engine {
     struct rp_engine base;
     struct rp_memory_store *store;
     size_t queue_max, refuse;
+    enum rp_err refusal;
+    bool failed;
     struct rp_record **queue;
     size_t queue_from, queue_count, queue_capacity;
     struct rp_engine_outcome *outcomes;
     size_t outcomes_from, outcomes_count, outcomes_capacity;
     struct rp_list reads;
-    uint64_t trim_upto;
+    const struct rp_retention *retention;
+    bool trimming, trim_sweeps; /* a round is under way; its borders have moved */
+    uint64_t trim_upto, trim_wall_ms;
 };
 
 static void push_outcome(struct memory_engine *m, struct rp_engine_outcome outcome) {
@@ -51,13 +56,14 @@ static void commit_one(struct memory_engine *m) {
     m->queue_count--;
     struct rp_engine_outcome outcome = {.kind = RP_ENGINE_COMMITTED, .record = r};
     uint64_t duplicate = duplicate_of(store, r);
-    if (m->refuse > 0) {
-        m->refuse--;
-        outcome.kind = RP_ENGINE_REFUSED;
-        outcome.err = RP_E_IO;
-    } else if (duplicate > 0) {
+    bool refused = m->refuse > 0;
+    m->refuse -= refused;
+    if (duplicate > 0) {
         outcome.kind = RP_ENGINE_DUPLICATE;
         outcome.seq = duplicate;
+    } else if (refused || (r->f.flags & RP_RECORD_FIND)) {
+        outcome.kind = RP_ENGINE_REFUSED;
+        outcome.err = refused ? m->refusal : RP_E_NOT_FOUND;
     } else {
         r->seq = outcome.seq = store->next_seq++;
         store->log = rp_array_reserve(store->log, store->log_count, &store->log_capacity,
@@ -70,11 +76,14 @@ static void commit_one(struct memory_engine *m) {
 
 /* ---- reading ---- */
 
-static bool wanted(const struct rp_engine_read *read, const struct rp_record *r) {
+/* Whether the event lies in one of the spans, of what retention has left of them. */
+static bool wanted(const struct memory_engine *m, const struct rp_engine_read *read,
+                   const struct rp_record *r) {
     for (size_t i = 0; r->f.kind == RP_RECORD_EVENT && i < read->spans_count; i++) {
         const struct rp_engine_span *span = &read->spans[i];
         if (r->seq > span->after && r->seq <= span->upto && rp_bytes_eq(span->nsp, r->f.nsp) &&
-            rp_memory_is_target(r, span->room)) {
+            rp_memory_is_target(r, span->room) &&
+            r->seq > rp_memory_store_border(m->store, span->nsp, span->room)) {
             return true;
         }
     }
@@ -83,26 +92,33 @@ static bool wanted(const struct rp_engine_read *read, const struct rp_record *r)
 
 static bool is_truncated(const struct rp_memory_store *store, const struct rp_engine_read *read) {
     for (size_t i = 0; i < read->spans_count; i++) {
-        for (size_t k = 0; k < store->trimmed_count; k++) {
-            const struct rp_memory_trimmed *t = &store->trimmed[k];
-            if (t->last->seq > read->spans[i].after && rp_bytes_eq(t->room, read->spans[i].room) &&
-                rp_bytes_eq(t->last->f.nsp, read->spans[i].nsp)) {
-                return true;
-            }
+        const struct rp_engine_span *span = &read->spans[i];
+        if (span->upto > span->after &&
+            rp_memory_store_border(store, span->nsp, span->room) > span->after) {
+            return true;
         }
     }
     return false;
 }
 
-static void finish_read(struct memory_engine *m, struct waiting_read *w) {
+static uint64_t newest_border(const struct rp_memory_store *store,
+                              const struct rp_engine_read *read) {
+    uint64_t newest = 0;
+    for (size_t i = 0; i < read->spans_count; i++) {
+        uint64_t border = rp_memory_store_border(store, read->spans[i].nsp, read->spans[i].room);
+        newest = border > newest ? border : newest;
+    }
+    return newest;
+}
+
+static void look(struct memory_engine *m, struct waiting_read *w) {
     struct rp_engine_page *page = RP_NEW(struct rp_engine_page);
     size_t capacity = 0, bytes = 0;
     page->id = w->read.id;
-    page->truncated = is_truncated(m->store, &w->read);
     for (size_t i = 0; i < m->store->log_count; i++) {
         size_t at = w->read.newest_first ? m->store->log_count - 1 - i : i;
         struct rp_record *r = m->store->log[at];
-        if (!wanted(&w->read, r)) {
+        if (!wanted(m, &w->read, r)) {
             continue;
         }
         if (page->records_count >= w->read.events_max ||
@@ -115,49 +131,77 @@ static void finish_read(struct memory_engine *m, struct waiting_read *w) {
         page->records[page->records_count++] = rp_record_ref(r);
         bytes += r->size;
     }
-    push_outcome(m, (struct rp_engine_outcome){.kind = RP_ENGINE_PAGE, .page = page});
+    page->border = newest_border(m->store, &w->read);
+    page->truncated = is_truncated(m->store, &w->read) && !(page->more && w->read.newest_first);
+    w->page = page;
 }
 
 static void read_free(struct waiting_read *w) {
     rp_list_remove(&w->node);
+    rp_engine_page_free(w->page);
     free(w->spans);
     free(w);
 }
 
 /* ---- trimming ---- */
 
-static void finish_trim(struct memory_engine *m) {
-    struct rp_memory_store *store = m->store;
-    size_t drop = 0;
-    while (drop < store->log_count && store->log[drop]->seq <= m->trim_upto) {
-        if (store->log[drop]->f.kind == RP_RECORD_EVENT) {
-            rp_memory_store_note_trimmed(store, store->log[drop]);
-        }
-        rp_record_unref(store->log[drop++]);
-    }
-    if (drop > 0) {
-        memmove(store->log, store->log + drop, (store->log_count - drop) * sizeof(*store->log));
-        store->log_count -= drop;
-    }
-    rp_memory_store_trim_unacked(store, m->trim_upto);
-    store->first_seq = m->trim_upto + 1;
-    push_outcome(m, (struct rp_engine_outcome){.kind = RP_ENGINE_TRIMMED, .seq = m->trim_upto});
-    m->trim_upto = 0;
+static void tell_border(void *ctx, struct rp_engine_border *border) {
+    push_outcome(ctx, (struct rp_engine_outcome){.kind = RP_ENGINE_BORDER, .border = border});
 }
 
-size_t rp_engine_memory_step(struct rp_engine *e, size_t n) {
+/* The next part of a round. */
+static void trim_some(struct memory_engine *m, size_t rows_max) {
+    if (!m->trim_sweeps) {
+        rp_memory_store_retain(m->store, m->retention, m->trim_upto, m->trim_wall_ms, tell_border,
+                               m);
+        m->trim_sweeps = true;
+    } else if (!rp_memory_store_sweep(m->store, rows_max)) {
+        push_outcome(m, (struct rp_engine_outcome){.kind = RP_ENGINE_TRIMMED,
+                                                   .seq = m->store->first_seq - 1});
+        m->trimming = m->trim_sweeps = false;
+    }
+}
+
+/* ---- the disk at work ---- */
+
+static bool look_next(struct memory_engine *m) {
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&m->reads, it, tmp) {
+        struct waiting_read *w = RP_CONTAINER_OF(it, struct waiting_read, node);
+        if (w->page == NULL) {
+            look(m, w);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool give_next_page(struct memory_engine *m) {
+    struct rp_list *first = rp_list_first(&m->reads);
+    if (first == NULL) {
+        return false;
+    }
+    struct waiting_read *w = RP_CONTAINER_OF(first, struct waiting_read, node);
+    if (w->page == NULL) {
+        look(m, w);
+    }
+    push_outcome(m, (struct rp_engine_outcome){.kind = RP_ENGINE_PAGE, .page = w->page});
+    w->page = NULL;
+    read_free(w);
+    return true;
+}
+
+size_t rp_engine_memory_work(struct rp_engine *e, unsigned work, size_t n) {
+    enum { ROWS_MAX = 20 }; /* that go at a time */
     struct memory_engine *m = (struct memory_engine *) e;
     size_t done = 0;
-    for (; done < n; done++) {
-        struct rp_list *first = rp_list_first(&m->reads);
-        if (m->queue_count > 0) {
+    for (; done < n && !m->failed; done++) {
+        if ((work & RP_MEMORY_COMMIT) && m->queue_count > 0) {
             commit_one(m);
-        } else if (first != NULL) {
-            struct waiting_read *w = RP_CONTAINER_OF(first, struct waiting_read, node);
-            finish_read(m, w);
-            read_free(w);
-        } else if (m->trim_upto > 0) {
-            finish_trim(m);
+        } else if ((work & RP_MEMORY_LOOK) && look_next(m)) {
+        } else if ((work & RP_MEMORY_PAGE) && give_next_page(m)) {
+        } else if ((work & RP_MEMORY_TRIM) && m->trimming) {
+            trim_some(m, ROWS_MAX);
         } else {
             break;
         }
@@ -165,8 +209,43 @@ size_t rp_engine_memory_step(struct rp_engine *e, size_t n) {
     return done;
 }
 
+size_t rp_engine_memory_step(struct rp_engine *e, size_t n) {
+    struct memory_engine *m = (struct memory_engine *) e;
+    size_t done = rp_engine_memory_work(e, RP_MEMORY_COMMIT | RP_MEMORY_PAGE, n);
+    if (done < n && m->trimming && !m->failed) {
+        while (m->trimming) {
+            trim_some(m, SIZE_MAX);
+        }
+        done++;
+    }
+    return done;
+}
+
+void rp_engine_memory_retain(struct rp_engine *e, const struct rp_retention *retention) {
+    ((struct memory_engine *) e)->retention = retention;
+}
+
 void rp_engine_memory_refuse(struct rp_engine *e, size_t n) {
-    ((struct memory_engine *) e)->refuse = n;
+    rp_engine_memory_refuse_with(e, n, RP_E_NO_SPACE);
+}
+
+void rp_engine_memory_refuse_with(struct rp_engine *e, size_t n, enum rp_err err) {
+    struct memory_engine *m = (struct memory_engine *) e;
+    m->refuse = n;
+    m->refusal = err;
+}
+
+void rp_engine_memory_fail(struct rp_engine *e, size_t n, enum rp_err err) {
+    struct memory_engine *m = (struct memory_engine *) e;
+    size_t told = m->outcomes_count;
+    for (m->refuse = 0; n > 0 && m->queue_count > 0; n--) {
+        commit_one(m);
+    }
+    for (; m->outcomes_count > told; m->outcomes_count--) {
+        rp_record_unref(m->outcomes[m->outcomes_from + m->outcomes_count - 1].record);
+    }
+    push_outcome(m, (struct rp_engine_outcome){.kind = RP_ENGINE_FATAL, .err = err});
+    m->failed = true;
 }
 
 /* ---- the operations ---- */
@@ -223,6 +302,12 @@ static enum rp_err memory_load(struct rp_engine *e, uint64_t after,
     load_members(store, loader);
     for (size_t i = 0; loader->unacked != NULL && i < store->unacked_count; i++) {
         loader->unacked(loader->ctx, &store->unacked[i]);
+    }
+    for (size_t i = 0; loader->border != NULL && i < store->trimmed_count; i++) {
+        const struct rp_memory_trimmed *t = &store->trimmed[i];
+        if (t->last->seq > after) {
+            loader->border(loader->ctx, t->last->f.nsp, t->room, t->last->seq);
+        }
     }
     for (size_t i = 0; i < store->log_count; i++) {
         if (store->log[i]->seq > after) {
@@ -295,12 +380,14 @@ static void memory_cancel(struct rp_engine *e, uint64_t id) {
     }
 }
 
-static enum rp_err memory_trim(struct rp_engine *e, uint64_t upto) {
+static enum rp_err memory_trim(struct rp_engine *e, uint64_t upto, uint64_t wall_ms) {
     struct memory_engine *m = (struct memory_engine *) e;
-    if (m->trim_upto > 0) {
+    if (m->trimming) {
         return RP_E_FULL;
     }
+    m->trimming = true;
     m->trim_upto = upto;
+    m->trim_wall_ms = wall_ms;
     return RP_OK;
 }
 
@@ -321,6 +408,7 @@ static void memory_close(struct rp_engine *e) {
     for (size_t i = 0; i < m->outcomes_count; i++) {
         rp_record_unref(m->outcomes[m->outcomes_from + i].record);
         rp_engine_page_free(m->outcomes[m->outcomes_from + i].page);
+        free(m->outcomes[m->outcomes_from + i].border);
     }
     struct rp_list *it, *tmp;
     RP_LIST_FOR(&m->reads, it, tmp) {
@@ -347,6 +435,10 @@ struct rp_engine *rp_engine_memory_open(struct rp_memory_store *store, size_t qu
     memcpy(m->base.epoch, store->epoch, sizeof m->base.epoch);
     m->base.first_seq = store->first_seq;
     m->base.last_seq = store->next_seq - 1;
+    for (size_t i = 0; i < store->trimmed_count; i++) {
+        uint64_t seq = store->trimmed[i].last->seq;
+        m->base.border_max = seq > m->base.border_max ? seq : m->base.border_max;
+    }
     m->store = store;
     m->queue_max = queue_max;
     rp_list_init(&m->reads);

@@ -44,6 +44,57 @@ struct rp_memory_store *rp_memory_store_free(struct rp_memory_store *store) {
     return NULL;
 }
 
+/* ---- a copy of the disk ---- */
+
+static void *copy_array(const void *from, size_t count, size_t size, size_t *ret_capacity) {
+    *ret_capacity = count;
+    if (count == 0) {
+        return NULL;
+    }
+    void *to = rp_alloc(count * size);
+    memcpy(to, from, count * size);
+    return to;
+}
+
+struct rp_memory_store *rp_memory_store_copy(const struct rp_memory_store *store) {
+    struct rp_memory_store *c = RP_NEW(struct rp_memory_store);
+    *c = *store;
+#define COPY(array)                                                                                \
+    c->array =                                                                                     \
+        copy_array(store->array, store->array##_count, sizeof *store->array, &c->array##_capacity)
+    COPY(log);
+    COPY(sessions);
+    COPY(members);
+    COPY(unacked);
+    COPY(namespaces);
+    COPY(trimmed);
+#undef COPY
+    for (size_t i = 0; i < c->log_count; i++) {
+        rp_record_ref(c->log[i]);
+    }
+    for (size_t i = 0; i < c->sessions_count; i++) {
+        rp_record_ref(c->sessions[i].open);
+        if (c->sessions[i].data != NULL) {
+            rp_record_ref(c->sessions[i].data);
+        }
+    }
+    for (size_t i = 0; i < c->members_count; i++) {
+        rp_record_ref(c->members[i].join);
+    }
+    for (size_t i = 0; i < c->namespaces_count; i++) {
+        rp_record_ref(c->namespaces[i]);
+    }
+    for (size_t i = 0; i < c->trimmed_count; i++) {
+        rp_record_ref(c->trimmed[i].last);
+    }
+    return c;
+}
+
+void rp_memory_store_renew(struct rp_memory_store *store, const char *epoch) {
+    memcpy(store->epoch, epoch, RP_EPOCH_LEN);
+    rp_memory_store_forget_sessions(store);
+}
+
 struct rp_record *const *rp_memory_store_log(const struct rp_memory_store *store,
                                              size_t *ret_count) {
     *ret_count = store->log_count;
@@ -272,44 +323,5 @@ void rp_memory_store_project(struct rp_memory_store *store, struct rp_record *r)
         project_selected(store, r);
     } else if (s != NULL) {
         project_session(store, s, r);
-    }
-}
-
-/* ---- trimming ---- */
-
-static void note_room(struct rp_memory_store *store, struct rp_bytes room,
-                      struct rp_record *event) {
-    for (size_t i = 0; i < store->trimmed_count; i++) {
-        struct rp_memory_trimmed *t = &store->trimmed[i];
-        if (rp_bytes_eq(t->room, room) && rp_bytes_eq(t->last->f.nsp, event->f.nsp)) {
-            rp_record_ref(event); /* it may be the one that goes */
-            rp_record_unref(t->last);
-            *t = (struct rp_memory_trimmed){.last = event, .room = room};
-            return;
-        }
-    }
-    store->trimmed = rp_array_reserve(store->trimmed, store->trimmed_count,
-                                      &store->trimmed_capacity, sizeof(*store->trimmed));
-    store->trimmed[store->trimmed_count++] =
-        (struct rp_memory_trimmed){.last = rp_record_ref(event), .room = room};
-}
-
-void rp_memory_store_note_trimmed(struct rp_memory_store *store, struct rp_record *event) {
-    struct rp_bytes rooms = event->f.rooms, room;
-    note_room(store, event->f.room, event);
-    while (rp_attachments_next(&rooms, &room) == RP_OK) {
-        note_room(store, room, event);
-    }
-}
-
-void rp_memory_store_trim_unacked(struct rp_memory_store *store, uint64_t upto) {
-    size_t drop = 0;
-    while (drop < store->unacked_count && store->unacked[drop].seq <= upto) {
-        drop++;
-    }
-    if (drop > 0) {
-        store->unacked_count -= drop;
-        memmove(store->unacked, store->unacked + drop,
-                store->unacked_count * sizeof(*store->unacked));
     }
 }

@@ -48,7 +48,18 @@ void rp_memory_store_forget_sessions(struct rp_memory_store *store);
 
 /* Whether the room is one of those that an event is for. */
 bool rp_memory_is_target(const struct rp_record *event, struct rp_bytes room);
-/* Each room of an event that goes has lost it. */
-void rp_memory_store_note_trimmed(struct rp_memory_store *store, struct rp_record *event);
-/* Events up to a seq have gone: nobody owes them any more. */
-void rp_memory_store_trim_unacked(struct rp_memory_store *store, uint64_t upto);
+
+/* ---- memory_retention.c ---- */
+
+/* Moves borders to what is kept of the events up to a seq, and tells each that a rule has moved,
+ * which the callback takes. */
+void rp_memory_store_retain(struct rp_memory_store *store, const struct rp_retention *retention,
+                            uint64_t upto, uint64_t wall_ms,
+                            void (*tell)(void *ctx, struct rp_engine_border *border), void *ctx);
+/* Removes at most n records that lie behind borders, oldest first. False: there are no more. */
+bool rp_memory_store_sweep(struct rp_memory_store *store, size_t n);
+/* Whether there are records behind borders: a round of retention is not over, or was not. */
+bool rp_memory_store_has_lost(const struct rp_memory_store *store);
+/* The newest event that a room has lost; 0: none. */
+uint64_t rp_memory_store_border(const struct rp_memory_store *store, struct rp_bytes nsp,
+                                struct rp_bytes room);

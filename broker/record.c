@@ -13,10 +13,17 @@ static struct rp_bytes place(uint8_t **at, struct rp_bytes from) {
     return placed;
 }
 
+static size_t bytes_len(const struct rp_record_fields *f) {
+    return f->nsp.len + f->room.len + f->name.len + f->args.len + f->id.len + f->sid.len +
+           f->pid_hash.len + f->attachments.len + f->rooms.len + f->except.len;
+}
+
+uint64_t rp_record_weight(const struct rp_record_fields *fields) {
+    return RP_RECORD_WEIGHT_MIN + bytes_len(fields);
+}
+
 struct rp_record *rp_record_new(const struct rp_record_fields *fields) {
-    size_t len = fields->nsp.len + fields->room.len + fields->name.len + fields->args.len +
-                 fields->id.len + fields->sid.len + fields->pid_hash.len + fields->attachments.len +
-                 fields->rooms.len + fields->except.len;
+    size_t len = bytes_len(fields);
     struct rp_record *r = rp_realloc(NULL, sizeof(*r) + len);
     atomic_init(&r->refs, 1);
     r->seq = 0;

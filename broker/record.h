@@ -79,6 +79,8 @@ enum rp_record_flag {
     RP_RECORD_ROOMS_ASK = 1u << 9, /* … and a worker is asked about each */
     RP_RECORD_RELEASED = 1u << 10,
     RP_RECORD_PRIVATE = 1u << 11, /* EVENT: for single sockets, so no part of a room's history */
+    RP_RECORD_FIND = 1u << 12,    /* EVENT with an id: to be found, not to be stored. The engine
+                                     answers DUPLICATE or refuses it, as RP_E_NOT_FOUND */
 };
 
 /* The fields a record is made from; the byte views are borrowed. */
@@ -98,6 +100,12 @@ struct rp_record_fields {
                                     4 bytes of length, big-endian, and then the bytes */
     struct rp_bytes rooms, except; /* of a selector: lists of names, packed alike */
 };
+
+/* What an event counts for where retention bounds the bytes of a room: its texts, lists and
+ * attachments, and a fixed part for the numbers. It is kept as sums in the file, so it never
+ * changes. */
+enum { RP_RECORD_WEIGHT_MIN = 64 };
+uint64_t rp_record_weight(const struct rp_record_fields *fields);
 
 struct rp_record {
     atomic_uint refs;
