@@ -17,8 +17,10 @@ struct rp_answer {
     struct rp_list waiting_node; /* in core->waiting: the engine had no room */
     struct rp_peer *peer;
     struct rp_read_job *job;
-    uint64_t pos;          /* of a probe */
-    struct rp_buf request; /* the operation, encoded */
+    struct rp_share_hold *shared; /* of a probe: pages of rooms that it waits for */
+    bool has_shared;              /* it had some, and they were not enough */
+    uint64_t pos;                 /* of a probe */
+    struct rp_buf request;        /* the operation, encoded */
 };
 
 /* ---- JSON ---- */
@@ -127,6 +129,8 @@ static bool history_from_tail(struct rp_core *core, struct rp_peer *peer, struct
                               const struct rp_op_history *op) {
     uint64_t after = op->has_since ? op->since : 0;
     const struct rp_room *room = rp_rooms_find(&core->rooms, nsp, op->room);
+    bool lost = room != NULL && room->border > after && op->before > after + 1;
+    after = lost ? room->border : after;
     size_t from = room != NULL ? rp_room_events_after(room, after) : 0;
     size_t to =
         room != NULL && op->before > after + 1 ? rp_room_events_after(room, op->before - 1) : from;
@@ -145,7 +149,8 @@ static bool history_from_tail(struct rp_core *core, struct rp_peer *peer, struct
     }
     size_t first = op->has_since ? from : to - count;
     struct rp_record *const *records = count > 0 ? &room->events[room->events_from + first] : NULL;
-    answer_history(core, peer, op, records, count, false, count < available, false);
+    bool more = count < available;
+    answer_history(core, peer, op, records, count, false, more, lost && (op->has_since || !more));
     return true;
 }
 
@@ -165,7 +170,8 @@ static struct rp_op answer_request(struct rp_core *core, const struct rp_answer 
     return op;
 }
 
-static void answer_free(struct rp_answer *answer) {
+static void answer_free(struct rp_core *core, struct rp_answer *answer) {
+    rp_share_drop(core, answer->shared);
     rp_list_remove(&answer->node);
     rp_list_remove(&answer->waiting_node);
     rp_buf_done(&answer->request);
@@ -201,37 +207,101 @@ static struct rp_read_job *read_history(struct rp_core *core, struct rp_bytes ns
     return rp_core_read(core, &read, RP_READ_ANSWER);
 }
 
-/* ---- probes: is everything a returning session should get still there? ---- */
+/* ---- probes: is everything a returning session should get still there? ----
+ *
+ * Pages of its rooms tell, which it will need next anyway, and others with it (share.h). A session
+ * of very many rooms asks the engine about all of them. */
 
-static size_t probe_spans(const struct rp_core *core, const struct rp_session *s,
-                          const struct rp_interval *i, uint64_t pos, struct rp_engine_span *spans,
-                          size_t count) {
+struct probe {
+    struct rp_engine_span *spans;
+    size_t spans_count;
+    struct rp_share_want wants[RP_SHARE_ROOMS_MAX];
+    size_t wants_count; /* those in the tail are looked at here */
+    bool is_lost;
+};
+
+static void add_spans(const struct rp_core *core, const struct rp_session *s,
+                      const struct rp_interval *i, const struct rp_answer *answer,
+                      struct probe *probe) {
+    uint64_t pos = answer->pos;
     for (; i != NULL; i = i->next) {
         uint64_t after = i->from_seq > pos ? i->from_seq : pos;
         uint64_t upto = i->to_seq > 0 ? i->to_seq : core->head;
-        if (upto > after) {
-            spans[count++] = (struct rp_engine_span){
-                .nsp = rp_session_nsp(s), .room = i->room->name, .after = after, .upto = upto};
+        if (upto <= after) {
+            continue;
         }
+        probe->is_lost = probe->is_lost || i->room->border > after;
+        probe->spans[probe->spans_count++] = (struct rp_engine_span){
+            .nsp = rp_session_nsp(s), .room = i->room->name, .after = after, .upto = upto};
+        if (after >= core->tail.base) {
+            continue;
+        }
+        if (probe->wants_count < RP_SHARE_ROOMS_MAX) {
+            probe->wants[probe->wants_count] = (struct rp_share_want){
+                .room = i->room, .after = after, .align = !answer->has_shared};
+        }
+        probe->wants_count++;
     }
-    return count;
 }
 
-static struct rp_read_job *read_probe(struct rp_core *core, const struct rp_op_connect *op,
-                                      uint64_t pos) {
-    const struct rp_session *s = rp_sessions_find_pid(&core->sessions, op->resume_hash);
-    size_t spans_max = s != NULL ? s->open_count + s->closed_count : 0;
-    struct rp_engine_span *spans = rp_alloc(spans_max * sizeof(struct rp_engine_span));
-    size_t count = 0;
-    if (s != NULL) {
-        count = probe_spans(core, s, s->open, pos, spans, count);
-        count = probe_spans(core, s, s->closed, pos, spans, count);
-    }
+static enum rp_err read_probe(struct rp_core *core, const struct probe *probe,
+                              struct rp_answer *answer) {
     struct rp_engine_read read = {
-        .spans = spans, .spans_count = count, .events_max = 1, .bytes_max = 1};
-    struct rp_read_job *job = rp_core_read(core, &read, RP_READ_ANSWER);
-    free(spans);
-    return job;
+        .spans = probe->spans, .spans_count = probe->spans_count, .events_max = 1, .bytes_max = 1};
+    answer->job = rp_core_read(core, &read, RP_READ_ANSWER);
+    return answer->job != NULL ? RP_MORE : RP_E_FULL;
+}
+
+/* RP_OK: *ret_lost says. RP_MORE: it waits for pages, or for memory for them. RP_E_FULL: it has
+ * waited for them in vain. */
+static enum rp_err take_probe(struct rp_core *core, const struct probe *probe,
+                              struct rp_answer *answer, bool *ret_lost) {
+    struct rp_share_hold *before = answer->shared;
+    enum rp_err err =
+        rp_share_take(core, probe->wants, probe->wants_count, NULL, answer, &answer->shared);
+    if (err == RP_E_FULL) {
+        answer->shared = NULL;
+    }
+    if (err == RP_E_FULL && !answer->has_shared) {
+        rp_list_append(&core->share.probes, &answer->waiting_node);
+        err = RP_MORE;
+    }
+    rp_share_drop(core, before);
+    for (size_t i = 0; err == RP_OK && i < probe->wants_count; i++) {
+        const struct rp_shared *page = answer->shared->places[i].page;
+        *ret_lost = *ret_lost || page->border > probe->wants[i].after;
+    }
+    return err;
+}
+
+/* RP_OK: it is decided. RP_MORE: it waits. RP_E_FULL: the engine has no room. */
+static enum rp_err ask_probe(struct rp_core *core, struct rp_answer *answer,
+                             const struct rp_op_connect *op) {
+    const struct rp_session *s = rp_sessions_find_pid(&core->sessions, op->resume_hash);
+    struct probe probe = {.is_lost = rp_share_err(answer->shared) != RP_OK};
+    answer->has_shared = answer->has_shared || answer->shared != NULL;
+    if (s != NULL && !probe.is_lost) {
+        probe.spans = rp_alloc((s->open_count + s->closed_count) * sizeof(struct rp_engine_span));
+        add_spans(core, s, s->open, answer, &probe);
+        add_spans(core, s, s->closed, answer, &probe);
+    }
+    enum rp_err err = RP_OK;
+    bool many = probe.wants_count > RP_SHARE_ROOMS_MAX;
+    if (!probe.is_lost && !many && probe.wants_count > 0) {
+        err = take_probe(core, &probe, answer, &probe.is_lost);
+    }
+    if (!probe.is_lost && (many || err == RP_E_FULL)) {
+        err = read_probe(core, &probe, answer);
+    }
+    free(probe.spans);
+    if (err == RP_OK) {
+        rp_core_connect_probed(core, answer->peer, op, answer->pos, !probe.is_lost);
+    }
+    return err;
+}
+
+void rp_core_answer_wake(struct rp_core *core, struct rp_answer *answer) {
+    rp_list_append(&core->waiting, &answer->waiting_node);
 }
 
 /* ---- presence ---- */
@@ -294,11 +364,18 @@ static void ask(struct rp_core *core, struct rp_answer *answer) {
     struct rp_op op = answer_request(core, answer);
     struct rp_peer *peer = answer->peer;
     if (op.kind == RP_OP_CONNECT) {
-        answer->job = read_probe(core, &op.connect, answer->pos);
+        enum rp_err err = ask_probe(core, answer, &op.connect);
+        if (err == RP_OK) {
+            answer_free(core, answer);
+            return;
+        }
+        if (err == RP_MORE && answer->job == NULL) {
+            return; /* it will be woken */
+        }
     } else if (has_credit(core, peer)) {
         const struct rp_session *session = rp_sessions_find(&core->sessions, op.history.session);
         if (answer_at_once(core, peer, &op, session)) {
-            answer_free(answer);
+            answer_free(core, answer);
             return;
         }
         answer->job = read_history(core, rp_session_nsp(session), &op.history);
@@ -313,6 +390,11 @@ static void ask(struct rp_core *core, struct rp_answer *answer) {
 void rp_core_answers_retry(struct rp_core *core) {
     struct rp_list again, *first;
     rp_list_init(&again);
+    size_t probes = rp_share_has_room_for(core);
+    for (; probes > 0 && (first = rp_list_first(&core->share.probes)) != NULL; probes--) {
+        rp_list_remove(first);
+        rp_list_append(&again, first);
+    }
     while ((first = rp_list_first(&core->waiting)) != NULL) {
         rp_list_remove(first);
         rp_list_append(&again, first);
@@ -346,10 +428,11 @@ void rp_core_answer_page(struct rp_core *core, struct rp_answer *answer,
         rp_core_put_failed(peer, op.history.num, "unavailable", rp_strerror(page->err));
     } else {
         size_t count = history_fitting(page);
-        answer_history(core, peer, &op.history, page->records, count, !op.history.has_since,
-                       page->more || count < page->records_count, page->truncated);
+        bool since = op.history.has_since, more = page->more || count < page->records_count;
+        answer_history(core, peer, &op.history, page->records, count, !since, more,
+                       page->truncated && (since || !more));
     }
-    answer_free(answer);
+    answer_free(core, answer);
 }
 
 void rp_core_answers_drop(struct rp_core *core, struct rp_peer *peer) {
@@ -357,6 +440,6 @@ void rp_core_answers_drop(struct rp_core *core, struct rp_peer *peer) {
     RP_LIST_FOR(&peer->answers, it, tmp) {
         struct rp_answer *answer = RP_CONTAINER_OF(it, struct rp_answer, node);
         rp_core_read_cancel(core, answer->job);
-        answer_free(answer);
+        answer_free(core, answer);
     }
 }

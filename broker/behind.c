@@ -30,7 +30,8 @@ static struct rp_op op_of(struct rp_core *core, const struct rp_behind *b) {
 /* A worker's records are committed in the order of its requests, which is that of their numbers:
  * it is in flight as long as the oldest is none after it. */
 static bool is_in_flight(const struct rp_peer *worker, uint64_t num) {
-    return num > 0 && worker->inflight_count > 0 && worker->inflight[worker->inflight_from] <= num;
+    return num > 0 && worker->inflight_count > 0 &&
+           worker->inflight[worker->inflight_from].num <= num;
 }
 
 /* Does it if its time has come. */
@@ -52,7 +53,7 @@ static bool try_now(struct rp_core *core, struct rp_peer *worker, uint64_t behin
 
 void rp_core_behind(struct rp_core *core, struct rp_peer *worker, const struct rp_op *op) {
     uint64_t newest = worker->inflight_count > 0
-                          ? worker->inflight[worker->inflight_from + worker->inflight_count - 1]
+                          ? worker->inflight[worker->inflight_from + worker->inflight_count - 1].num
                           : 0;
     if (rp_list_is_empty(&worker->behind) && try_now(core, worker, newest, op)) {
         return;

@@ -444,8 +444,8 @@ static void deliver(struct rp_core *core, const struct rp_record *r, uint64_t he
 
 static void inflight_remove(struct rp_peer *peer, uint64_t num) {
     for (size_t i = 0; i < peer->inflight_count; i++) {
-        uint64_t *at = &peer->inflight[peer->inflight_from + i];
-        if (*at == num) { /* the first, but for a CONNECT that was decided late */
+        const struct rp_inflight *at = &peer->inflight[peer->inflight_from + i];
+        if (at->num == num) { /* the first, but for a CONNECT that was decided late */
             memmove(&peer->inflight[peer->inflight_from + 1], &peer->inflight[peer->inflight_from],
                     i * sizeof(*at));
             peer->inflight_from++;
@@ -542,7 +542,10 @@ static void undone(struct rp_core *core, const struct rp_engine_outcome *outcome
             add_late(peer, r->f.num, outcome->seq);
         }
     } else {
-        rp_core_put_failed(peer, r->f.num, "unavailable", rp_strerror(outcome->err));
+        /* of what is no event `unavailable` says that trying again makes sense */
+        bool full = r->f.kind == RP_RECORD_EVENT && outcome->err == RP_E_NO_SPACE;
+        rp_core_put_failed(peer, r->f.num, full ? "no_space" : "unavailable",
+                           rp_strerror(outcome->err));
     }
 }
 
@@ -560,11 +563,16 @@ void rp_core_outcome(struct rp_core *core, struct rp_engine_outcome *outcome) {
     case RP_ENGINE_PAGE:
         rp_core_page(core, outcome->page);
         break;
+    case RP_ENGINE_BORDER:
+        rp_core_border(core, outcome->border->nsp, outcome->border->room, outcome->border->seq);
+        free(outcome->border);
+        break;
     case RP_ENGINE_TRIMMED:
         core->trimming = false;
         if (outcome->err == RP_OK && outcome->seq >= core->first) {
             core->first = outcome->seq + 1;
             rp_tail_trim(&core->tail, outcome->seq);
+            rp_share_trimmed(core, outcome->seq);
         }
         break;
     case RP_ENGINE_FATAL:

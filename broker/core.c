@@ -64,6 +64,10 @@ static void load_member(void *ctx, const struct rp_engine_member *from) {
     }
 }
 
+static void load_border(void *ctx, struct rp_bytes nsp, struct rp_bytes room, uint64_t seq) {
+    rp_core_border(ctx, nsp, room, seq);
+}
+
 static void load_record(void *ctx, struct rp_record *record) {
     struct rp_core *core = ctx;
     rp_tail_push(&core->tail, record);
@@ -153,6 +157,11 @@ static struct rp_core *core_alloc(const struct rp_core_config *config, struct rp
     rp_list_init(&core->cursors);
     rp_list_init(&core->ready);
     rp_list_init(&core->waiting);
+    rp_list_init(&core->bordered);
+    core->border_max = core->holes_upto = engine->border_max;
+    /* those who have gateways of this log come first */
+    core->next_trim_ms = now.mono_ms + (engine->last_seq > 0 ? config->gateway_timeout_ms : 0);
+    rp_share_init(&core->share, config->share_bytes > 0 ? config->share_bytes : RP_SHARE_BYTES);
     rp_policies_init(&core->policies);
     rp_list_init(&core->admissions);
     rp_list_init(&core->tasks_waiting);
@@ -176,6 +185,7 @@ enum rp_err rp_core_new(const struct rp_core_config *config, struct rp_engine *e
                                       .member = load_member,
                                       .unacked = load_unacked,
                                       .nsp = load_nsp,
+                                      .border = load_border,
                                       .record = load_record};
     enum rp_err err = engine->ops->load(engine, core->tail.base, &loader);
     if (err != RP_OK) {
@@ -227,6 +237,7 @@ struct rp_core *rp_core_free(struct rp_core *core) {
     for (size_t i = 0; i < core->backlog_count; i++) {
         rp_record_unref(core->backlog[core->backlog_from + i]);
     }
+    rp_share_done(core);
     rp_tail_done(&core->tail);
     rp_sessions_done(&core->sessions);
     rp_policies_done(&core->policies);
@@ -256,6 +267,7 @@ void rp_core_forget_all(struct rp_core *core, uint64_t above) {
     }
     drop_tasks(core);
     drop_peers(core);
+    rp_share_done(core);
     rp_tail_done(&core->tail);
     rp_sessions_done(&core->sessions);
     rp_sessions_init(&core->sessions, &core->rooms);
@@ -270,7 +282,12 @@ static void heard_heartbeat(struct rp_core *core, struct rp_peer *peer,
                             const struct rp_op_heartbeat *heartbeat) {
     if (!rp_link_heard_heartbeat(&peer->link, heartbeat)) {
         rp_core_reset(core, peer, "a heartbeat contradicts what was sent");
-    } else if (!peer->is_worker) {
+        return;
+    }
+    if (heartbeat->pos > peer->has_seen && heartbeat->pos <= rp_core_peer_pos(core, peer)) {
+        peer->has_seen = heartbeat->pos;
+    }
+    if (!peer->is_worker) {
         rp_core_tasks_settled(core, peer, heartbeat->lowest);
         rp_core_tasks_heard(core, peer);
     }
@@ -485,16 +502,59 @@ static void tick_peer(struct rp_core *core, struct rp_peer *peer) {
     }
 }
 
+/* ---- retention ---- */
+
+void rp_core_border(struct rp_core *core, struct rp_bytes nsp, struct rp_bytes name, uint64_t seq) {
+    core->border_max = seq > core->border_max ? seq : core->border_max;
+    struct rp_room *room = rp_rooms_find(&core->rooms, nsp, name);
+    if (room != NULL) {
+        rp_share_border(room, seq);
+    }
+    if (seq <= core->tail.base) {
+        return; /* who looks before the tail asks the engine, which knows */
+    }
+    room = rp_rooms_get(&core->rooms, nsp, name);
+    room->border = seq > room->border ? seq : room->border;
+    rp_list_remove(&room->bordered_node);
+    rp_list_append(&core->bordered, &room->bordered_node);
+}
+
+/* Borders that the tail has left behind. */
+static void forget_borders(struct rp_core *core) {
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&core->bordered, it, tmp) {
+        struct rp_room *room = RP_CONTAINER_OF(it, struct rp_room, bordered_node);
+        if (room->border <= core->tail.base) {
+            room->border = 0;
+            rp_list_remove(&room->bordered_node);
+            rp_rooms_release(&core->rooms, room);
+        }
+    }
+}
+
+/* The newest seq that nobody needs the records of. The log tells which of the requests that a
+ * gateway asks again are done, so those that one may not have seen the answers of stay, and the
+ * newest one in any case. */
+static uint64_t not_needed(const struct rp_core *core) {
+    uint64_t pinned = rp_core_pinned(core), upto = core->head > 0 ? core->head - 1 : 0;
+    struct rp_list *it, *tmp;
+    upto = pinned < upto ? pinned : upto;
+    RP_LIST_FOR(&core->peers, it, tmp) {
+        const struct rp_peer *peer = RP_CONTAINER_OF(it, struct rp_peer, node);
+        uint64_t seen = peer->has_seen > 0 ? peer->has_seen - 1 : 0;
+        upto = seen < upto ? seen : upto;
+    }
+    return upto;
+}
+
 static void trim(struct rp_core *core) {
-    uint64_t retain = core->config.retain_events;
-    if (core->trimming || retain >= core->head || core->head - retain < core->first) {
+    if (core->trimming || core->now.mono_ms < core->next_trim_ms) {
         return;
     }
-    uint64_t upto = core->head - retain, pinned = rp_core_pinned(core);
-    upto = upto < pinned ? upto : pinned;
-    if (upto >= core->first) {
-        core->trimming = core->engine->ops->trim(core->engine, upto) == RP_OK;
-    }
+    uint64_t upto = not_needed(core);
+    core->next_trim_ms = core->now.mono_ms + core->config.retention_ms;
+    forget_borders(core);
+    core->trimming = core->engine->ops->trim(core->engine, upto, core->now.wall_ms) == RP_OK;
 }
 
 static void tick(struct rp_core *core) {
@@ -517,6 +577,7 @@ bool rp_core_turn(struct rp_core *core, struct rp_now now) {
     core->now = now;
     bool more = take_outcomes(core);
     rp_core_flush_backlog(core);
+    rp_share_turn(core);
     rp_core_answers_retry(core);
     struct rp_list *it, *tmp;
     RP_LIST_FOR(&core->peers, it, tmp) {
@@ -609,6 +670,8 @@ const struct rp_core_stats *rp_core_stats(struct rp_core *core) {
     s->cursors = core->cursors_count;
     s->tail_records = core->tail.count;
     s->tail_bytes = core->tail.bytes;
+    s->shared_bytes = core->share.bytes;
+    s->shared_pages = core->share.count;
     s->head = core->head;
     s->first = core->first;
     s->connected = s->workers = s->unserved = 0;

@@ -27,12 +27,13 @@ struct rp_core_config {
     uint64_t
         gateway_timeout_ms;     /* how long a gateway without a link keeps its sessions connected */
     uint64_t worker_timeout_ms; /* how long a worker without a link keeps its sockets */
-    uint64_t retain_events;     /* newest records kept in the log; UINT64_MAX keeps all */
+    uint64_t retention_ms;      /* between two rounds of the engine's retention */
     size_t tail_records_max, tail_bytes_max;
     size_t
         link_credit_bytes; /* RP_LINK_CREDIT_BYTES but in tests; the gateways' must be the same */
     size_t page_bytes, page_events; /* RP_PAGE_BYTES, RP_PAGE_EVENTS but in tests */
     size_t intervals_max;           /* RP_SESSION_INTERVALS_MAX but in tests */
+    size_t share_bytes;             /* RP_SHARE_BYTES, also if 0, but in tests */
     struct rp_hash_key hash_key;    /* random, so that clients cannot aim at hash buckets */
     void (*random)(void *ctx, void *out, size_t len); /* for a new epoch */
     void *random_ctx;
@@ -47,14 +48,15 @@ struct rp_core_stats {
     uint64_t publishes, publishes_duplicate, publishes_volatile, requests_resent, requests_refused;
     uint64_t committed, delivers, volatile_dropped, links_behind;
     uint64_t replayed_events, replayed_again, owed_lost, replay_pages, reads, evicted;
+    uint64_t shared_hits, shared_misses, shared_evictions; /* pages of rooms */
     uint64_t relays, relays_refused, relays_malformed;
     uint64_t tasks, invoked, tasks_refused, disowned, admissions_refused; /* of app workers */
     uint64_t workers_lost, sockets_moved, emits, emits_volatile, acks, acks_ignored, acks_forgotten;
     uint64_t sides, fetches, outboxes_overflowed;
     uint64_t workers, tasks_open, tasks_waiting, unserved; /* gauges */
-    uint64_t sessions, connected, rooms, intervals, gateways, cursors, tail_records,
-        tail_bytes;       /* gauges */
-    uint64_t head, first; /* gauges: newest and oldest seq */
+    uint64_t sessions, connected, rooms, intervals, gateways, cursors, tail_records, tail_bytes,
+        shared_pages, shared_bytes; /* gauges */
+    uint64_t head, first;           /* gauges: newest and oldest seq */
 };
 
 /* Loads the engine's state. The engine stays the caller's and must outlive the core.

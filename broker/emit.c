@@ -159,11 +159,17 @@ static void request_emit(struct rp_core *core, struct rp_peer *worker,
         rp_core_put_failed(worker, op->num, "bad_args", "malformed EMIT");
     } else if (pattern) {
         emit_to_pattern(core, worker, op);
-    } else if (policy_for(core, worker, op->num, &selector) != NULL) {
+    } else if (policy_for(core, worker, op->num, &selector) == NULL) {
+        return; /* it is answered */
+    } else if (op->flags & RP_OP_EMIT_VOLATILE) {
         emit_to(core, worker, op, op->nsp, op->num);
-        if (op->flags & RP_OP_EMIT_VOLATILE) {
-            rp_core_put_done(worker, op->num, 0, false);
-        }
+        rp_core_put_done(worker, op->num, 0, false);
+    } else if (rp_peer_had_refused(worker, 0, op->num)) {
+        /* as of a client: now it would come behind what the worker emitted after it */
+        rp_core_put_failed(worker, op->num, "unavailable",
+                           "it could not be written when it was due");
+    } else {
+        emit_to(core, worker, op, op->nsp, op->num);
     }
 }
 

@@ -50,6 +50,7 @@ struct rp_peer *rp_core_peer_add(struct rp_core *core, uint64_t incarnation) {
     peer->down_since_ms = core->now.mono_ms;
     rp_list_init(&peer->sessions);
     rp_list_init(&peer->answers);
+    rp_list_init(&peer->parked);
     rp_list_init(&peer->outbox);
     rp_list_init(&peer->answered);
     rp_list_init(&peer->servings);
@@ -77,6 +78,7 @@ void rp_core_peer_release(struct rp_core *core, struct rp_peer *peer) {
     rp_map_remove(&core->by_incarnation, &peer->by_incarnation);
     core->peers_count--;
     free(peer->inflight);
+    free(peer->published);
     free(peer->known);
     free(peer->resent);
     free(peer->lingering);
@@ -193,24 +195,76 @@ static int compare_known(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
+static void add_published(struct rp_peer *peer, bool is_event, uint64_t session, uint64_t num) {
+    if (is_event) {
+        peer->published[peer->published_count++] =
+            (struct rp_published){.session = session, .num = num};
+    }
+}
+
+static int compare_published(const void *a, const void *b) {
+    const struct rp_published *x = a, *y = b;
+    if (x->session != y->session) {
+        return x->session < y->session ? -1 : 1;
+    }
+    return x->num < y->num ? -1 : x->num > y->num;
+}
+
+/* Sorts them, and drops all but each session's last. */
+static void keep_last_published(struct rp_peer *peer) {
+    struct rp_published *all = peer->published;
+    size_t kept = 0;
+    if (peer->published_count > 0) {
+        qsort(all, peer->published_count, sizeof *all, compare_published);
+    }
+    for (size_t i = 0; i < peer->published_count; i++) {
+        kept -= kept > 0 && all[kept - 1].session == all[i].session;
+        all[kept++] = all[i];
+    }
+    peer->published_count = kept;
+}
+
+static int compare_session(const void *a, const void *b) {
+    uint64_t x = ((const struct rp_published *) a)->session;
+    uint64_t y = ((const struct rp_published *) b)->session;
+    return x < y ? -1 : x > y;
+}
+
+bool rp_peer_had_refused(const struct rp_peer *peer, uint64_t session, uint64_t num) {
+    const struct rp_published wanted = {.session = session}, *last = NULL;
+    if (peer->published_count > 0) {
+        last = bsearch(&wanted, peer->published, peer->published_count, sizeof wanted,
+                       compare_session);
+    }
+    return last != NULL && num < last->num;
+}
+
 /* Collects the nums of this gateway that are in the log from `seen` on, or on their way to it. */
 static void learn_known(struct rp_core *core, struct rp_peer *peer, uint64_t seen) {
     size_t from = rp_tail_after(&core->tail, seen > 0 ? seen - 1 : 0);
     size_t capacity = core->tail.count - from + peer->inflight_count;
     free(peer->known);
+    free(peer->published);
+    peer->published = rp_alloc(capacity * sizeof(struct rp_published));
+    peer->published_count = 0;
     peer->known = rp_alloc(capacity * sizeof(struct rp_known));
     peer->known_count = 0;
     for (size_t i = from; i < core->tail.count; i++) {
         const struct rp_record *r = rp_tail_at(&core->tail, i);
         if (r->f.origin == peer->incarnation && r->f.num > 0) {
             peer->known[peer->known_count++] = (struct rp_known){.num = r->f.num, .seq = r->seq};
+            add_published(peer, r->f.kind == RP_RECORD_EVENT, r->f.session, r->f.num);
         }
     }
     for (size_t i = 0; i < peer->inflight_count; i++) {
-        peer->known[peer->known_count++] =
-            (struct rp_known){.num = peer->inflight[peer->inflight_from + i]};
+        const struct rp_inflight *inflight = &peer->inflight[peer->inflight_from + i];
+        peer->known[peer->known_count++] = (struct rp_known){.num = inflight->num};
+        add_published(peer, inflight->is_event, inflight->session, inflight->num);
     }
-    qsort(peer->known, peer->known_count, sizeof(struct rp_known), compare_known);
+    if (peer->known_count > 0) {
+        qsort(peer->known, peer->known_count, sizeof(struct rp_known), compare_known);
+    }
+    keep_last_published(peer);
 }
 
 static const struct rp_known *find_known(const struct rp_peer *peer, uint64_t num) {
@@ -238,6 +292,13 @@ static bool is_granted(const struct rp_core *core, uint64_t role) {
     return role <= RP_OP_WORKER && (core->granted >> role & 1) != 0;
 }
 
+/* Whether the tail has all records from this one on, or there are none behind it: then it tells
+ * which of a gateway's requests are done. */
+static bool knows_all_since(const struct rp_core *core, uint64_t seen) {
+    bool in_tail = seen > core->tail.base || core->tail.base == 0;
+    return seen == core->head || (in_tail && (seen > core->holes_upto || core->holes_upto == 0));
+}
+
 static void welcome(struct rp_core *core, struct rp_peer *peer, uint64_t link_id, uint64_t seen,
                     const struct rp_op_hello *hello) {
     rp_core_peer_down(core, peer); /* an older link of the same incarnation */
@@ -256,7 +317,7 @@ static void welcome(struct rp_core *core, struct rp_peer *peer, uint64_t link_id
     peer->link_id = link_id;
     rp_map_add(&core->by_link, &peer->by_link, rp_hash_u64(link_id));
     peer->live = false;
-    peer->pos = peer->seen = seen;
+    peer->pos = peer->seen = peer->has_seen = seen;
     peer->resent_count = 0;
     rp_link_done(&peer->link);
     rp_link_init(&peer->link, core->config.link_credit_bytes, core->now.mono_ms);
@@ -313,8 +374,7 @@ void rp_core_hello(struct rp_core *core, uint64_t link_id, const struct rp_op_he
         return;
     }
     uint64_t seen = same_epoch ? hello->seen : core->head;
-    bool in_tail = seen > core->tail.base || seen == core->head || core->tail.base == 0;
-    if (!in_tail) {
+    if (!knows_all_since(core, seen)) {
         put_stray_reset(core, link_id, "the gateway was away too long");
         return;
     }

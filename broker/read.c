@@ -44,12 +44,17 @@ static struct rp_read_job *find(const struct rp_core *core, uint64_t id) {
     return NULL;
 }
 
+/* Borders that a round of retention has moved and not told yet are seen here first: whoever comes
+ * back is asked about from now on. */
 void rp_core_page(struct rp_core *core, struct rp_engine_page *page) {
     struct rp_read_job *job = find(core, page->id);
+    core->border_max = page->border > core->border_max ? page->border : core->border_max;
     if (job != NULL) { /* it may have been cancelled when the page was already waiting */
         struct rp_read_job done = *job;
         job_free(core, job);
-        if (done.cursor != NULL) {
+        if (done.shared != NULL) {
+            rp_share_page(core, done.shared, page);
+        } else if (done.cursor != NULL) {
             rp_core_cursor_page(core, done.cursor, done.kind, done.upto, page);
         } else {
             rp_core_answer_page(core, done.answer, page);

@@ -9,8 +9,9 @@
  * Pace: a page of events, then PAGE, then nothing until the gateway says PAGE_DONE (the client's
  * socket has drained).
  *
- * Two things lie before pos: what the session has not acked, which comes first when it comes back
- * (replay_owed.c), and the history of a join (replay_history.c). cursor.h is the map. */
+ * What follows pos is in replay_missed.c. Two things lie before it: what the session has not acked,
+ * which comes first when it comes back (replay_owed.c), and the history of a join
+ * (replay_history.c). cursor.h is the map. */
 #include "broker/cursor.h"
 
 #include "common/alloc.h"
@@ -43,6 +44,7 @@ void rp_core_cursor_drop(struct rp_core *core, struct rp_session *session) {
         return;
     }
     rp_core_read_cancel(core, c->job);
+    rp_share_drop(core, c->shared);
     rp_cursor_histories_drop(c);
     rp_list_remove(&c->ready_node);
     rp_list_remove(&c->node);
@@ -65,6 +67,10 @@ void rp_core_page_done(struct rp_core *core, struct rp_session *session, uint64_
     }
 }
 
+void rp_core_cursor_wake(struct rp_core *core, struct rp_cursor *c) {
+    make_ready(core, c);
+}
+
 uint64_t rp_core_pinned(const struct rp_core *core) {
     uint64_t lowest = UINT64_MAX;
     struct rp_list *it, *tmp;
@@ -83,34 +89,7 @@ uint64_t rp_core_pinned(const struct rp_core *core) {
     return lowest;
 }
 
-/* ---- what was missed, from the tail ---- */
-
-/* Adds a source for every interval of a list that has events in (after, upto]. */
-static size_t add_sources(const struct rp_interval *i, uint64_t after, uint64_t upto,
-                          struct rp_source *sources, size_t count) {
-    for (; i != NULL; i = i->next) {
-        uint64_t from = i->from_seq > after ? i->from_seq : after;
-        uint64_t to = i->to_seq > 0 && i->to_seq < upto ? i->to_seq : upto;
-        struct rp_source source = rp_source_of(i->room, from, to);
-        if (source.left > 0) {
-            sources[count++] = source;
-        }
-    }
-    return count;
-}
-
-static enum rp_step send_missed(struct rp_core *core, struct rp_cursor *c, uint64_t upto) {
-    const struct rp_session *s = c->session;
-    struct rp_source *sources =
-        rp_alloc((s->open_count + s->closed_count) * sizeof(struct rp_source));
-    size_t count = add_sources(s->open, c->pos, upto, sources, 0);
-    count = add_sources(s->closed, c->pos, upto, sources, count);
-    enum rp_step step = rp_cursor_merge(core, c, NULL, sources, count, upto, &c->pos);
-    free(sources);
-    return step;
-}
-
-/* ---- what was missed, from the engine ---- */
+/* ---- reading the engine ---- */
 
 enum rp_step rp_cursor_read(struct rp_core *core, struct rp_cursor *c, struct rp_engine_read *read,
                             enum rp_read_kind kind, uint64_t upto) {
@@ -121,40 +100,6 @@ enum rp_step rp_cursor_read(struct rp_core *core, struct rp_cursor *c, struct rp
     c->job->cursor = c;
     c->job->upto = upto;
     return RP_STEP_WAIT;
-}
-
-static size_t add_spans(const struct rp_session *session, const struct rp_interval *i,
-                        uint64_t after, uint64_t upto, struct rp_engine_span *spans, size_t count) {
-    for (; i != NULL; i = i->next) {
-        uint64_t from = i->from_seq > after ? i->from_seq : after;
-        uint64_t to = i->to_seq > 0 && i->to_seq < upto ? i->to_seq : upto;
-        if (to > from) {
-            spans[count++] = (struct rp_engine_span){
-                .nsp = rp_session_nsp(session), .room = i->room->name, .after = from, .upto = to};
-        }
-    }
-    return count;
-}
-
-/* Asks for the session's events of (pos, upto], all of which are older than the tail. */
-static enum rp_step read_missed(struct rp_core *core, struct rp_cursor *c, uint64_t upto) {
-    const struct rp_session *s = c->session;
-    struct rp_engine_span *spans =
-        rp_alloc((s->open_count + s->closed_count) * sizeof(struct rp_engine_span));
-    size_t count = add_spans(s, s->open, c->pos, upto, spans, 0);
-    count = add_spans(s, s->closed, c->pos, upto, spans, count);
-    enum rp_step step = RP_STEP_ON;
-    if (count == 0) {
-        c->pos = upto;
-    } else {
-        struct rp_engine_read read = {.spans = spans,
-                                      .spans_count = count,
-                                      .events_max = core->config.page_events,
-                                      .bytes_max = core->config.page_bytes};
-        step = rp_cursor_read(core, c, &read, RP_READ_CURSOR, upto);
-    }
-    free(spans);
-    return step;
 }
 
 /* ---- running ---- */
@@ -168,7 +113,7 @@ static enum rp_step become_live(struct rp_core *core, struct rp_cursor *c) {
 }
 
 static enum rp_step step(struct rp_core *core, struct rp_cursor *c) {
-    if (c->page_outstanding || c->job != NULL) {
+    if (c->page_outstanding || c->job != NULL || rp_share_waits(c->shared)) {
         return RP_STEP_WAIT;
     }
     if (c->session->peer->state != RP_PEER_UP) {
@@ -188,7 +133,7 @@ static enum rp_step step(struct rp_core *core, struct rp_cursor *c) {
     }
     struct rp_cursor_history *h = rp_cursor_history_due(c);
     if (h != NULL) {
-        return rp_cursor_history_step(core, c, h);
+        return rp_cursor_has_credit(core, c) ? rp_cursor_history_step(core, c, h) : RP_STEP_CREDIT;
     }
     uint64_t target = rp_core_peer_pos(core, c->session->peer);
     struct rp_list *next = rp_list_first(&c->histories);
@@ -198,24 +143,12 @@ static enum rp_step step(struct rp_core *core, struct rp_cursor *c) {
     if (c->pos >= target) {
         return next == NULL ? become_live(core, c) : RP_STEP_LATER;
     }
-    if (rp_link_credit(&c->session->peer->link) < core->config.page_bytes) {
-        return RP_STEP_LATER;
+    if (!rp_cursor_has_credit(core, c)) {
+        rp_share_drop(core, c->shared); /* others may be able to use them */
+        c->shared = NULL;
+        return RP_STEP_CREDIT;
     }
-    if (c->pos < core->tail.base) {
-        return read_missed(core, c, target < core->tail.base ? target : core->tail.base);
-    }
-    return send_missed(core, c, target);
-}
-
-static void missed_page(struct rp_core *core, struct rp_cursor *c, uint64_t upto,
-                        const struct rp_engine_page *page) {
-    if (c->pos < c->session->floor_seq) {
-        return; /* who was in an excepted room is not known any more: the next step gives up */
-    }
-    for (size_t i = 0; i < page->records_count; i++) {
-        rp_cursor_offer(core, c, NULL, page->records[i]);
-    }
-    c->pos = page->more ? page->records[page->records_count - 1]->seq : upto;
+    return rp_cursor_missed_step(core, c, target);
 }
 
 void rp_core_cursor_page(struct rp_core *core, struct rp_cursor *c, enum rp_read_kind kind,
@@ -225,7 +158,7 @@ void rp_core_cursor_page(struct rp_core *core, struct rp_cursor *c, enum rp_read
     if (page->err != RP_OK || (kind == RP_READ_CURSOR && page->truncated)) {
         rp_cursor_give_up(core, c, "events to be replayed are gone or cannot be read");
     } else if (kind == RP_READ_CURSOR) {
-        missed_page(core, c, upto, page);
+        rp_cursor_missed_page(core, c, upto, page);
     } else if (kind == RP_READ_OWED) {
         rp_cursor_owed_page(core, c, upto, page);
     } else {
@@ -233,8 +166,71 @@ void rp_core_cursor_page(struct rp_core *core, struct rp_cursor *c, enum rp_read
     }
 }
 
+/* ---- taking turns ---- */
+
+void rp_cursor_spend(struct rp_core *core, size_t work) {
+    core->replay_left -= work < core->replay_left ? work : core->replay_left;
+}
+
+/* What replays may still put on a link, but for the rest of a page. */
+static size_t credit_of(const struct rp_core *core, const struct rp_peer *peer) {
+    uint64_t under_way = peer->link.sent_bytes - peer->link.peer_consumed;
+    size_t share = core->config.link_credit_bytes / RP_REPLAY_CREDIT_PART;
+    return under_way < share ? share - (size_t) under_way : 0;
+}
+
+bool rp_cursor_has_credit(const struct rp_core *core, const struct rp_cursor *c) {
+    return credit_of(core, c->session->peer) > 0;
+}
+
+/* Makes the first of a list ready, in their order: as many as may find what they lacked. */
+static void unpark(struct rp_core *core, struct rp_list *parked, size_t count) {
+    struct rp_list *first;
+    for (; count > 0 && (first = rp_list_first(parked)) != NULL; count--) {
+        rp_list_remove(first);
+        rp_list_append(&core->ready, first);
+    }
+}
+
+static void unpark_all(struct rp_core *core) {
+    enum { PAGES_PER_BYTES = 4 }; /* most pages are not full */
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&core->peers, it, tmp) {
+        struct rp_peer *peer = RP_CONTAINER_OF(it, struct rp_peer, node);
+        size_t credit = rp_list_is_empty(&peer->parked) ? 0 : credit_of(core, peer);
+        if (credit > 0) {
+            unpark(core, &peer->parked, credit / core->config.page_bytes * PAGES_PER_BYTES + 1);
+        }
+    }
+    unpark(core, &core->share.parked, rp_share_has_room_for(core));
+}
+
+static void put_away(struct rp_core *core, struct rp_cursor *c, enum rp_step why,
+                     struct rp_list *later) {
+    rp_list_remove(&c->ready_node);
+    switch (why) {
+    case RP_STEP_ON:
+        rp_list_append(&core->ready, &c->ready_node); /* behind the others */
+        break;
+    case RP_STEP_LATER:
+        rp_list_append(later, &c->ready_node);
+        break;
+    case RP_STEP_CREDIT:
+        rp_list_append(&c->session->peer->parked, &c->ready_node);
+        break;
+    case RP_STEP_MEMORY:
+        rp_list_append(&core->share.parked, &c->ready_node);
+        break;
+    case RP_STEP_WAIT:
+    case RP_STEP_GONE:
+        break;
+    }
+}
+
 bool rp_core_replay(struct rp_core *core) {
+    enum { STEP_WORK = 4 };
     core->replay_left = RP_REPLAY_EVENTS_PER_TURN;
+    unpark_all(core);
     struct rp_list later;
     rp_list_init(&later);
     struct rp_list *first;
@@ -242,16 +238,11 @@ bool rp_core_replay(struct rp_core *core) {
         struct rp_cursor *c = RP_CONTAINER_OF(first, struct rp_cursor, ready_node);
         enum rp_step result;
         do {
+            rp_cursor_spend(core, STEP_WORK);
             result = step(core, c);
         } while (result == RP_STEP_ON && core->replay_left > 0);
-        if (result == RP_STEP_GONE) {
-            continue;
-        }
-        rp_list_remove(&c->ready_node);
-        if (result == RP_STEP_LATER) {
-            rp_list_append(&later, &c->ready_node);
-        } else if (result == RP_STEP_ON) {
-            rp_list_append(&core->ready, &c->ready_node); /* behind the others */
+        if (result != RP_STEP_GONE) {
+            put_away(core, c, result, &later);
         }
     }
     bool more = rp_list_first(&core->ready) != NULL;

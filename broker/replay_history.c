@@ -47,7 +47,8 @@ void rp_core_cursor_history(struct rp_core *core, struct rp_session *session, st
     h->upto = upto;
     h->limit = limit;
     rp_list_append(&c->histories, &h->node);
-    if (!c->page_outstanding && c->job == NULL && !rp_list_is_linked(&c->ready_node)) {
+    if (!c->page_outstanding && c->job == NULL && !rp_share_waits(c->shared) &&
+        !rp_list_is_linked(&c->ready_node)) {
         rp_list_append(&core->ready, &c->ready_node);
     }
 }
@@ -57,6 +58,14 @@ struct rp_cursor_history *rp_cursor_history_due(const struct rp_cursor *c) {
     struct rp_cursor_history *h =
         first ? RP_CONTAINER_OF(first, struct rp_cursor_history, node) : NULL;
     return h != NULL && h->upto <= c->pos ? h : NULL;
+}
+
+/* What retention has taken from the room's events in the tail is not part of it. */
+static void lose(struct rp_cursor_history *h, const struct rp_room *room) {
+    if (room != NULL && room->border > h->at) {
+        h->truncated = true;
+        h->at = room->border < h->upto ? room->border : h->upto;
+    }
 }
 
 /* Finds where a history begins: at most limit of the newest events of (at, upto]. */
@@ -72,6 +81,7 @@ static enum rp_step start(struct rp_core *core, struct rp_cursor *c, struct rp_c
         return rp_cursor_read(core, c, &read, RP_READ_HISTORY_START, h->upto);
     }
     const struct rp_room *room = rp_rooms_find(&core->rooms, rp_session_nsp(c->session), h->room);
+    lose(h, room);
     struct rp_source events = rp_source_of(room, h->at, h->upto);
     if (events.left > h->limit) {
         h->at = events.next[events.left - h->limit - 1]->seq;
@@ -122,6 +132,7 @@ enum rp_step rp_cursor_history_step(struct rp_core *core, struct rp_cursor *c,
         return rp_cursor_read(core, c, &read, RP_READ_HISTORY, upto);
     }
     const struct rp_room *room = rp_rooms_find(&core->rooms, rp_session_nsp(c->session), h->room);
+    lose(h, room);
     struct rp_source events = rp_source_of(room, h->at, h->upto);
     return rp_cursor_merge(core, c, h, &events, events.left > 0, h->upto, &h->at);
 }

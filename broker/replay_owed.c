@@ -29,6 +29,13 @@ static const struct rp_record *in_tail(const struct rp_core *core, uint64_t seq)
     return r != NULL && r->seq == seq && r->f.kind == RP_RECORD_EVENT ? r : NULL;
 }
 
+/* Retention has taken it. It lies before what the client has, so the client had it: only its ack
+ * will not come any more. */
+static void lost(struct rp_core *core, struct rp_session *session, uint64_t seq) {
+    core->stats.owed_lost++;
+    rp_session_pay(session, seq);
+}
+
 static enum rp_step send_from_tail(struct rp_core *core, struct rp_cursor *c) {
     const struct rp_owed *owed;
     while ((owed = rp_cursor_owed_next(c)) != NULL) {
@@ -37,14 +44,14 @@ static enum rp_step send_from_tail(struct rp_core *core, struct rp_cursor *c) {
             return RP_STEP_ON;
         }
         if (r != NULL && !rp_cursor_may_put(c, r)) {
-            return RP_STEP_LATER;
+            return RP_STEP_CREDIT;
         }
         c->owed_at = owed->seq;
-        core->replay_left--;
+        rp_cursor_spend(core, 1);
         if (r != NULL) {
             rp_cursor_put_owed(core, c, r);
         } else {
-            core->stats.owed_lost++;
+            lost(core, c->session, owed->seq);
         }
     }
     return RP_STEP_ON;
@@ -114,11 +121,10 @@ void rp_cursor_owed_page(struct rp_core *core, struct rp_cursor *c, uint64_t upt
         c->owed_at = owed->seq;
         if (found < page->records_count && page->records[found]->seq == owed->seq) {
             rp_cursor_put_owed(core, c, page->records[found]);
-        } else if (page->truncated && owed->seq > c->session->floor_seq) {
-            rp_cursor_give_up(core, c, "events that were not acknowledged are gone");
-            return;
+        } else if (page->truncated) {
+            lost(core, c->session, owed->seq);
         } else {
-            core->stats.owed_lost++;
+            core->stats.owed_lost++; /* where the session was then is forgotten */
         }
     }
 }
@@ -138,8 +144,8 @@ enum rp_step rp_cursor_owed_step(struct rp_core *core, struct rp_cursor *c) {
         c->owing = false;
         return RP_STEP_ON;
     }
-    if (rp_link_credit(&c->session->peer->link) < core->config.page_bytes) {
-        return RP_STEP_LATER;
+    if (!rp_cursor_has_credit(core, c)) {
+        return RP_STEP_CREDIT;
     }
     return next->seq <= core->tail.base ? read(core, c) : send_from_tail(core, c);
 }

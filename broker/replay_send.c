@@ -64,6 +64,7 @@ static void put(struct rp_core *core, struct rp_cursor *c, struct rp_op_replay r
     struct rp_op op = {.kind = RP_OP_REPLAY, .replay = replay};
     rp_link_put(&c->session->peer->link, &op);
     core->stats.replayed_events++;
+    rp_cursor_spend(core, r->size / RP_REPLAY_EVENT_BYTES);
     c->page_bytes += r->size;
     c->page_events++;
 }
@@ -91,12 +92,35 @@ void rp_cursor_put_owed(struct rp_core *core, struct rp_cursor *c, const struct 
 /* ---- reading the tail: a merge of the rooms' events ---- */
 
 struct rp_source rp_source_of(const struct rp_room *room, uint64_t after, uint64_t upto) {
+    if (room != NULL && room->border > after) {
+        after = room->border;
+    }
     if (room == NULL || upto <= after) {
         return (struct rp_source){0};
     }
     size_t from = rp_room_events_after(room, after), to = rp_room_events_after(room, upto);
     return (struct rp_source){.next = to > from ? &room->events[room->events_from + from] : NULL,
                               .left = to - from};
+}
+
+/* Index of the first record with seq > after. */
+static size_t records_after(const struct rp_shared *page, uint64_t after) {
+    size_t low = 0, high = page->records_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (page->records[middle]->seq > after) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
+    return low;
+}
+
+struct rp_source rp_source_of_page(const struct rp_shared *page, uint64_t after, uint64_t upto) {
+    size_t from = records_after(page, after), to = records_after(page, upto);
+    return (struct rp_source){.next = to > from ? &page->records[from] : NULL,
+                              .left = to > from ? to - from : 0};
 }
 
 static bool source_less(const struct rp_source *a, const struct rp_source *b) {
@@ -133,13 +157,13 @@ enum rp_step rp_cursor_merge(struct rp_core *core, struct rp_cursor *c, struct r
             return RP_STEP_ON;
         }
         if (!rp_cursor_may_put(c, r)) {
-            return RP_STEP_LATER;
+            return RP_STEP_CREDIT;
         }
         if (r->seq > *at) { /* else another room had it */
             *at = r->seq;
             rp_cursor_offer(core, c, h, r);
         }
-        core->replay_left--;
+        rp_cursor_spend(core, 1);
         heap[0].next++;
         if (--heap[0].left == 0) {
             heap[0] = heap[--count];

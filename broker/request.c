@@ -17,7 +17,7 @@ void rp_core_put_failed(struct rp_peer *peer, uint64_t num, const char *code, co
 
 /* ---- appending ---- */
 
-static void inflight_add(struct rp_peer *peer, uint64_t num) {
+static void inflight_add(struct rp_peer *peer, struct rp_inflight inflight) {
     if (peer->inflight_from > 0 &&
         peer->inflight_from + peer->inflight_count == peer->inflight_capacity) {
         memmove(peer->inflight, peer->inflight + peer->inflight_from,
@@ -26,7 +26,7 @@ static void inflight_add(struct rp_peer *peer, uint64_t num) {
     }
     peer->inflight = rp_array_reserve(peer->inflight, peer->inflight_from + peer->inflight_count,
                                       &peer->inflight_capacity, sizeof(*peer->inflight));
-    peer->inflight[peer->inflight_from + peer->inflight_count++] = num;
+    peer->inflight[peer->inflight_from + peer->inflight_count++] = inflight;
 }
 
 void rp_core_append(struct rp_core *core, const struct rp_record_fields *fields) {
@@ -35,7 +35,9 @@ void rp_core_append(struct rp_core *core, const struct rp_record_fields *fields)
     struct rp_record *record = rp_record_new(&stamped);
     struct rp_peer *origin = stamped.num > 0 ? rp_core_peer_of(core, stamped.origin) : NULL;
     if (origin != NULL) {
-        inflight_add(origin, stamped.num);
+        inflight_add(origin, (struct rp_inflight){.num = stamped.num,
+                                                  .session = stamped.session,
+                                                  .is_event = stamped.kind == RP_RECORD_EVENT});
     }
     core->undecided++;
     if (core->backlog_count == 0 && core->engine->ops->append(core->engine, &record, 1) == RP_OK) {
@@ -186,10 +188,14 @@ void rp_core_connect(struct rp_core *core, struct rp_peer *peer, const struct rp
     uint64_t pos;
     if (session == NULL || !resume_position(core, session, op->offset, &pos)) {
         append_open(core, peer, op);
-    } else if (pos + 1 >= core->first) {
+    } else if (pos + 1 >= core->first && pos >= core->border_max) {
+        append_resume(core, peer, op->num, session, pos);
+    } else if (pos < core->tail.base) {
+        rp_core_probe(core, peer, op, pos); /* are the events still there? */
+    } else if (rp_core_tail_has_all(session, pos)) {
         append_resume(core, peer, op->num, session, pos);
     } else {
-        rp_core_probe(core, peer, op, pos); /* are the events still there? */
+        append_open(core, peer, op);
     }
 }
 
@@ -377,20 +383,29 @@ static void request_publish(struct rp_core *core, struct rp_peer *peer,
         rp_core_put_done(peer, op->num, 0, false);
         return;
     }
-    struct rp_record_fields event = {.kind = RP_RECORD_EVENT,
-                                     .flags =
-                                         op->flags & RP_OP_PUBLISH_NO_ECHO ? RP_RECORD_NO_ECHO : 0,
-                                     .origin = peer->incarnation,
-                                     .num = op->num,
-                                     .session = session->id,
-                                     .conn = session->conn,
-                                     .nsp = rp_session_nsp(session),
-                                     .room = op->room,
-                                     .name = op->name,
-                                     .args = op->args,
-                                     .attachments = op->attachments,
-                                     .id = op->id,
-                                     .sid = rp_session_sid(session)};
+    /* now it would come behind what the client published after it; but there may be an event with
+     * its id */
+    bool late = session->app == NULL && rp_peer_had_refused(peer, session->id, op->num);
+    if (late && op->id.len == 0) {
+        core->stats.requests_refused++;
+        rp_core_put_failed(peer, op->num, "unavailable", "it could not be written when it was due");
+        return;
+    }
+    struct rp_record_fields event = {
+        .kind = RP_RECORD_EVENT,
+        .flags = (op->flags & RP_OP_PUBLISH_NO_ECHO ? (uint32_t) RP_RECORD_NO_ECHO : 0) |
+                 (late ? (uint32_t) RP_RECORD_FIND : 0),
+        .origin = peer->incarnation,
+        .num = op->num,
+        .session = session->id,
+        .conn = session->conn,
+        .nsp = rp_session_nsp(session),
+        .room = op->room,
+        .name = op->name,
+        .args = op->args,
+        .attachments = op->attachments,
+        .id = op->id,
+        .sid = rp_session_sid(session)};
     rp_core_append(core, &event);
 }
 

@@ -54,13 +54,16 @@ struct rp_room *rp_rooms_get(struct rp_rooms *rooms, struct rp_bytes nsp, struct
         room->nsp = rp_bytes(room->data, nsp.len);
         room->name = rp_bytes(room->data + nsp.len, name.len);
         rp_list_init(&room->members);
+        rp_list_init(&room->shared);
+        rp_list_init(&room->bordered_node);
         rp_map_add(&rooms->map, &room->node, hash);
     }
     return room;
 }
 
 void rp_rooms_release(struct rp_rooms *rooms, struct rp_room *room) {
-    if (room->intervals_count == 0 && room->events_count == 0 && room->interest_count == 0) {
+    if (room->intervals_count == 0 && room->events_count == 0 && room->interest_count == 0 &&
+        room->border == 0 && rp_list_is_empty(&room->shared)) {
         rp_map_remove(&rooms->map, &room->node);
         room_free(room);
     }

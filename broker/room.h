@@ -1,8 +1,8 @@
 /* broker/room.h — rooms: who is in them, which gateways care, and which of the newest events are
  * theirs.
  *
- * A room exists while it has a member, an interval that recovery may still need, or an event in the
- * tail. */
+ * A room exists while it has a member, an interval that recovery may still need, an event in the
+ * tail, lost one of the tail's to retention, or has a page of older events in memory. */
 #pragma once
 
 #include "broker/record.h"
@@ -29,7 +29,11 @@ struct rp_room {
     struct rp_record **events; /* the room's events in the tail, oldest at events_from; shared with
                                   the tail, and with the event's other rooms */
     size_t events_from, events_count, events_capacity;
-    struct rp_bytes nsp, name; /* in data */
+    uint64_t border;              /* the newest of them that retention has taken from the room: they
+                                     stay in the list as long as in the tail; 0: none of the tail's */
+    struct rp_list bordered_node; /* in core->bordered while border > 0 */
+    struct rp_list shared;        /* struct rp_shared.room_node: pages of older events, by seq */
+    struct rp_bytes nsp, name;    /* in data */
     uint8_t data[];
 };
 

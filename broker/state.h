@@ -6,6 +6,7 @@
  *     commit.c   committed records, and what each gateway is told of them
  *     apply.c    what a committed record changes
  *     replay.c   cursors: sessions that catch up (with replay_*.c; cursor.h)
+ *     share.c    pages of rooms for many cursors (share.h)
  *     answer.c   history and presence
  *     relay.c    what one gateway says to another
  *     worker.c   app workers: what they serve, which sockets are whose
@@ -24,6 +25,7 @@
 #include "broker/policy.h"
 #include "broker/selector.h"
 #include "broker/session.h"
+#include "broker/share.h"
 #include "broker/tail.h"
 #include "common/limits.h"
 #include "proto/link.h"
@@ -58,6 +60,18 @@ struct rp_known {
     uint64_t num, seq;
 };
 
+/* A request whose record is appended and not decided; is_event: by it the session publishes, or,
+ * with session 0, the worker. */
+struct rp_inflight {
+    uint64_t num, session;
+    bool is_event;
+};
+
+/* The last request of a session, or of a worker, that is known and publishes. */
+struct rp_published {
+    uint64_t session, num;
+};
+
 /* One incarnation of a gateway, or of a worker. */
 struct rp_peer {
     struct rp_list node;                        /* in core->peers */
@@ -71,15 +85,19 @@ struct rp_peer {
     uint64_t pos; /* while not live */
     uint64_t down_since_ms;
     struct rp_list sessions; /* connected here */
+    struct rp_list parked;   /* struct rp_cursor.ready_node: they wait for the link's credit */
     struct rp_list answers;  /* struct rp_answer under way */
 
-    uint64_t *inflight; /* nums of appended, undecided records, in append order */
+    struct rp_inflight *inflight; /* in append order */
     size_t inflight_from, inflight_count, inflight_capacity;
     struct rp_known *known; /* at the last HELLO: in the log since `seen` or in flight; by num */
     size_t known_count;
+    struct rp_published *published; /* of them, by session */
+    size_t published_count;
     struct rp_resent_join *resent;
     size_t resent_count, resent_capacity;
-    uint64_t seen; /* of the last HELLO: answers of this very seq are repeated */
+    uint64_t seen;     /* of the last HELLO: answers of this very seq are repeated */
+    uint64_t has_seen; /* at least: by its last heartbeat. What it may ask again is newer */
 
     struct rp_late_done *late;
     size_t late_count, late_capacity;
@@ -187,7 +205,7 @@ struct rp_core {
     struct rp_list cursors; /* all */
     struct rp_list ready;   /* those that can go on */
     size_t cursors_count;
-    size_t replay_left;     /* events that replays may still look at in this turn */
+    size_t replay_left;     /* what replays may still do in this turn: RP_REPLAY_EVENTS_PER_TURN */
     struct rp_list waiting; /* struct rp_answer the engine, or the link, had no room for */
     struct rp_policies policies;
     struct rp_map tasks; /* struct rp_task by origin and num */
@@ -201,6 +219,12 @@ struct rp_core {
     struct rp_op_reader *behind_reader;
     struct rp_buf parcel; /* one encoded operation on its way to an outbox */
 
+    struct rp_list bordered; /* struct rp_room that retention has taken events of the tail from */
+    uint64_t border_max;     /* no room has lost an event newer than this */
+    uint64_t holes_upto;     /* the same when this process began: up to here the tail may lack what
+                                rules of retention have removed */
+    uint64_t next_trim_ms;
+    struct rp_share share;
     struct rp_map reads; /* struct rp_read_job by id */
     uint64_t next_read_id;
     bool trimming;
@@ -237,12 +261,18 @@ void rp_core_peer_release(struct rp_core *core, struct rp_peer *peer);
 void rp_core_refuse(struct rp_core *core, struct rp_peer *peer, const char *code,
                     const char *message);
 bool rp_peer_knows(const struct rp_peer *peer, uint64_t num);
+/* A request to publish, which is not known, was refused before its link was lost: a later one of
+ * the session (0: of a worker) is known, and they are decided in their order. */
+bool rp_peer_had_refused(const struct rp_peer *peer, uint64_t session, uint64_t num);
 /* The seq of a request's record; 0 if it is not known, or on its way into the log. */
 uint64_t rp_peer_known_seq(const struct rp_peer *peer, uint64_t num);
 
 static inline uint64_t rp_core_peer_pos(const struct rp_core *core, const struct rp_peer *peer) {
     return peer->live ? core->head : peer->pos;
 }
+
+/* A room has lost events to retention: up to seq. */
+void rp_core_border(struct rp_core *core, struct rp_bytes nsp, struct rp_bytes name, uint64_t seq);
 
 /* ---- request.c ---- */
 void rp_core_request(struct rp_core *core, struct rp_peer *peer, const struct rp_op *op);
@@ -314,14 +344,16 @@ enum rp_read_kind {
     RP_READ_HISTORY_START,
     RP_READ_HISTORY,
     RP_READ_ANSWER,
+    RP_READ_SHARED,
 };
 
 struct rp_read_job {
     struct rp_map_node node; /* in core->reads */
     uint64_t id;
     enum rp_read_kind kind;
-    struct rp_cursor *cursor; /* all but ANSWER */
+    struct rp_cursor *cursor; /* CURSOR, OWED, HISTORY… */
     struct rp_answer *answer; /* ANSWER */
+    struct rp_shared *shared; /* SHARED */
     uint64_t upto; /* CURSOR, OWED, HISTORY: the page is complete up to here unless there is more */
 };
 
@@ -355,6 +387,10 @@ void rp_core_cursor_history(struct rp_core *core, struct rp_session *session, st
 void rp_core_page_done(struct rp_core *core, struct rp_session *session, uint64_t page);
 void rp_core_cursor_page(struct rp_core *core, struct rp_cursor *cursor, enum rp_read_kind kind,
                          uint64_t upto, const struct rp_engine_page *page);
+/* The pages it waited for are there. */
+void rp_core_cursor_wake(struct rp_core *core, struct rp_cursor *cursor);
+/* Whether retention has taken nothing that the session should get from pos, in the tail, on. */
+bool rp_core_tail_has_all(const struct rp_session *session, uint64_t pos);
 /* Runs the cursors that can go on. True: the turn's budget was used up. */
 bool rp_core_replay(struct rp_core *core);
 /* The lowest position that a cursor, or a link that is behind, still needs; UINT64_MAX: none. What
@@ -378,6 +414,8 @@ void rp_core_answer(struct rp_core *core, struct rp_peer *peer, const struct rp_
 void rp_core_answers_drop(struct rp_core *core, struct rp_peer *peer);
 void rp_core_answer_page(struct rp_core *core, struct rp_answer *answer,
                          const struct rp_engine_page *page);
+/* The pages it waited for are there: it is looked at in this turn. */
+void rp_core_answer_wake(struct rp_core *core, struct rp_answer *answer);
 /* Tries again what had to wait. */
 void rp_core_answers_retry(struct rp_core *core);
 

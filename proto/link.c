@@ -4,6 +4,10 @@
 
 #include <stdlib.h>
 
+/* When so much of the credit was received and not told, it is told: more often than needed to keep
+ * it going, for the other end may use but a part of it. */
+enum { TOLD_PART = 16 };
+
 struct message {
     struct rp_list node;
     struct rp_buf bytes;
@@ -85,6 +89,7 @@ bool rp_link_take(struct rp_link *l, uint64_t now_ms, struct rp_buf *ret_message
 }
 
 void rp_link_received(struct rp_link *l, size_t len, uint64_t now_ms) {
+    l->untold_ms = l->received_bytes == l->told_bytes ? now_ms : l->untold_ms;
     l->received_bytes += len;
     l->last_heard_ms = now_ms;
 }
@@ -99,7 +104,8 @@ bool rp_link_heard_heartbeat(struct rp_link *l, const struct rp_op_heartbeat *he
 
 bool rp_link_heartbeat_due(const struct rp_link *l, uint64_t now_ms) {
     return now_ms >= l->last_sent_ms + RP_LINK_HEARTBEAT_MS ||
-           l->received_bytes - l->told_bytes >= l->credit_bytes / 4;
+           (l->received_bytes > l->told_bytes && now_ms >= l->untold_ms + RP_LINK_HEARTBEAT_MS) ||
+           l->received_bytes - l->told_bytes >= l->credit_bytes / TOLD_PART;
 }
 
 void rp_link_put_heartbeat(struct rp_link *l, uint64_t pos, uint64_t lowest) {
@@ -115,6 +121,8 @@ bool rp_link_is_lost(const struct rp_link *l, uint64_t now_ms) {
 
 uint64_t rp_link_deadline_ms(const struct rp_link *l) {
     uint64_t heartbeat = l->last_sent_ms + RP_LINK_HEARTBEAT_MS;
+    uint64_t telling = l->untold_ms + RP_LINK_HEARTBEAT_MS;
+    heartbeat = l->received_bytes > l->told_bytes && telling < heartbeat ? telling : heartbeat;
     uint64_t lost = l->last_heard_ms + RP_LINK_TIMEOUT_MS;
     return heartbeat < lost ? heartbeat : lost;
 }

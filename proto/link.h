@@ -23,6 +23,7 @@ struct rp_link {
     uint64_t peer_consumed;  /* of those, dealt with by the other end */
     uint64_t received_bytes; /* received and dealt with by us */
     uint64_t told_bytes;     /* of those, told to the other end */
+    uint64_t untold_ms;      /* when the first of those that are not came */
     uint64_t last_heard_ms;
     uint64_t last_sent_ms;
 };
@@ -53,8 +54,8 @@ void rp_link_received(struct rp_link *l, size_t len, uint64_t now_ms);
 RP_MUST_USE bool rp_link_heard_heartbeat(struct rp_link *l,
                                          const struct rp_op_heartbeat *heartbeat);
 
-/* Whether a heartbeat should be sent: nothing was sent for a while, or much was received and not
- * told. */
+/* Whether a heartbeat should be sent: nothing was sent for a while, or something was received and
+ * not told for as long, or much. */
 bool rp_link_heartbeat_due(const struct rp_link *l, uint64_t now_ms);
 /* Puts a heartbeat on the link, with pos and lowest as the cores define them. */
 void rp_link_put_heartbeat(struct rp_link *l, uint64_t pos, uint64_t lowest);
