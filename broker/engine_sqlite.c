@@ -7,9 +7,11 @@
 #include "common/assert.h"
 #include "common/limits.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { LOAD_CACHE_KIB = 8192 };
@@ -131,6 +133,7 @@ static bool settle(struct rp_sqlite *s, struct rp_sqlite_out *out) {
     case RP_ENGINE_TRIMMED:
         s->trim_under_way = false;
         return true;
+    case RP_ENGINE_BORDER:
     case RP_ENGINE_FATAL:
         return true;
     }
@@ -172,7 +175,7 @@ static void engine_cancel(struct rp_engine *e, uint64_t id) {
     }
 }
 
-static enum rp_err engine_trim(struct rp_engine *e, uint64_t upto) {
+static enum rp_err engine_trim(struct rp_engine *e, uint64_t upto, uint64_t wall_ms) {
     struct rp_sqlite *s = of(e);
     if (s->trim_under_way) {
         return RP_E_FULL;
@@ -181,6 +184,7 @@ static enum rp_err engine_trim(struct rp_engine *e, uint64_t upto) {
     pthread_mutex_lock(&s->inbox.lock);
     s->inbox.trim_asked = true;
     s->inbox.trim_upto = upto;
+    s->inbox.trim_wall_ms = wall_ms;
     wake_writer(&s->inbox);
     pthread_mutex_unlock(&s->inbox.lock);
     return RP_OK;
@@ -264,15 +268,16 @@ static int load_members(sqlite3 *db, const struct rp_engine_loader *loader) {
     return rc == SQLITE_OK ? sqlite3_finalize(stmt) : rc;
 }
 
-/* A trim that was cut off may have left some whose events are gone. */
+/* Retention may have left some whose events are gone. */
 static int load_unacked(sqlite3 *db, const struct rp_engine_loader *loader) {
     sqlite3_stmt *stmt;
     if (loader->unacked == NULL) {
         return SQLITE_OK;
     }
     int rc = sqlite3_prepare_v2(db,
-                                "SELECT session, seq, origin, num FROM unacked WHERE seq >= "
+                                "SELECT session, seq, origin, num FROM unacked u WHERE seq >= "
                                 "(SELECT value FROM meta WHERE key = 'first_seq') "
+                                "AND EXISTS (SELECT 1 FROM event e WHERE e.seq = u.seq) "
                                 "ORDER BY session, seq",
                                 -1, &stmt, NULL);
     while (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW) {
@@ -281,6 +286,23 @@ static int load_unacked(sqlite3 *db, const struct rp_engine_loader *loader) {
                                             .origin = rp_sqlite_u64(stmt, 2),
                                             .num = rp_sqlite_u64(stmt, 3)};
         loader->unacked(loader->ctx, &unacked);
+    }
+    return rc == SQLITE_OK ? sqlite3_finalize(stmt) : rc;
+}
+
+static int load_borders(sqlite3 *db, uint64_t after, const struct rp_engine_loader *loader) {
+    sqlite3_stmt *stmt;
+    if (loader->border == NULL) {
+        return SQLITE_OK;
+    }
+    int rc = sqlite3_prepare_v2(
+        db, "SELECT nsp, room, trimmed_seq FROM room WHERE trimmed_seq > ?1", -1, &stmt, NULL);
+    if (rc == SQLITE_OK) {
+        sqlite3_bind_int64(stmt, 1, after < INT64_MAX ? (sqlite3_int64) after : INT64_MAX);
+    }
+    while (rc == SQLITE_OK && sqlite3_step(stmt) == SQLITE_ROW) {
+        loader->border(loader->ctx, rp_sqlite_text(stmt, 0), rp_sqlite_text(stmt, 1),
+                       rp_sqlite_u64(stmt, 2));
     }
     return rc == SQLITE_OK ? sqlite3_finalize(stmt) : rc;
 }
@@ -318,12 +340,21 @@ static enum rp_err engine_load(struct rp_engine *e, uint64_t after,
     rc = rc == SQLITE_OK ? load_sessions(db, loader) : rc;
     rc = rc == SQLITE_OK ? load_members(db, loader) : rc;
     rc = rc == SQLITE_OK ? load_unacked(db, loader) : rc;
+    rc = rc == SQLITE_OK ? load_borders(db, after, loader) : rc;
     enum rp_err err = rc == SQLITE_OK ? load_records(db, after, loader) : rp_sqlite_err(rc);
     sqlite3_close(db);
     return err;
 }
 
 /* ---- life ---- */
+
+void rp_sqlite_thread_step_back(void) {
+    enum { NICE = 10 };
+    /* a thread has a nice value of its own on Linux; without it nothing but fairness suffers */
+    if (setpriority(PRIO_PROCESS, (id_t) gettid(), NICE) != 0) {
+        errno = 0;
+    }
+}
 
 bool rp_sqlite_thread_start(pthread_t *thread, void *(*main)(void *), void *ctx) {
     sigset_t all, before; /* signals are the loop's */
@@ -351,6 +382,7 @@ static void init_queues(struct rp_sqlite *s) {
     pthread_mutex_init(&s->readers.lock, NULL);
     pthread_cond_init(&s->readers.wake, NULL);
     s->readers.last = &s->readers.first;
+    rp_sqlite_rooms_init(&s->retention.rooms);
     pthread_condattr_destroy(&monotonic);
 }
 
@@ -372,6 +404,7 @@ static void drop_outs(struct rp_sqlite_outs *outs, size_t from) {
     for (size_t i = from; i < outs->count; i++) {
         rp_record_unref(outs->items[i].outcome.record);
         rp_engine_page_free(outs->items[i].outcome.page);
+        free(outs->items[i].outcome.border);
     }
     free(outs->items);
 }
@@ -400,12 +433,11 @@ static void stop_writer(struct rp_sqlite *s) {
         wake_writer(&s->inbox);
         pthread_mutex_unlock(&s->inbox.lock);
         pthread_join(s->writer.thread, NULL);
-        rp_sqlite_file_close(s);
     }
 }
 
 /* Also for an engine that was opened halfway. The writer's connection goes last: then SQLite copies
- * the WAL back and removes it. */
+ * the WAL back and removes it, if the file was closed in order. */
 static void engine_close(struct rp_engine *e) {
     struct rp_sqlite *s = of(e);
     stop_writer(s);
@@ -416,9 +448,14 @@ static void engine_close(struct rp_engine *e) {
     if (s->checkpointer_started) {
         rp_sqlite_checkpointer_stop(s);
     }
+    if (s->writer_started) {
+        rp_sqlite_file_close(s);
+    }
     rp_sqlite_readers_done(s);
     rp_sqlite_indexer_done(s);
     sqlite3_close(s->checkpointer.db);
+    rp_sqlite_retention_done(s);
+    rp_sqlite_space_done(s);
     rp_sqlite_finalize(s->writer.stmts, RP_SQLITE_W_COUNT);
     sqlite3_close(s->writer.db);
     if (s->lock_fd >= 0) {
@@ -446,17 +483,28 @@ static enum rp_err check_options(const struct rp_engine_sqlite_options *o, struc
     return RP_OK;
 }
 
-static enum rp_err start_threads(struct rp_sqlite *s, int readers_count, struct rp_buf *message) {
+static enum rp_err start_threads(struct rp_sqlite *s, const struct rp_engine_sqlite_options *o,
+                                 struct rp_buf *message) {
     int rc = rp_sqlite_writer_init(s);
+    rc = rc == SQLITE_OK ? rp_sqlite_space_init(s, o->budget_bytes, o->reserve_bytes) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_retention_init(s) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_indexer_init(s) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_checkpointer_init(s) : rc;
-    rc = rc == SQLITE_OK ? rp_sqlite_readers_init(s, readers_count) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_readers_init(s, o->readers_count) : rc;
     if (rc != SQLITE_OK) {
         (void) !rp_buf_printf(
             message,
             "cannot read the database %s: %s; check the disk and the permissions of its folder",
             s->path, sqlite3_errstr(rc));
         return rp_sqlite_err(rc);
+    }
+    if (!s->space.can_shrink && rp_retention_limits_anything(o->retention)) {
+        (void) !rp_buf_printf(
+            message,
+            "%sthe database %s was made by an older broker and cannot shrink: what "
+            "retention removes is used again; to change that, stop the broker and "
+            "run: sqlite3 '%s' 'PRAGMA auto_vacuum = INCREMENTAL; VACUUM'",
+            message->len > 0 ? "\n" : "", s->path, s->path);
     }
     s->writer_started = rp_sqlite_thread_start(&s->writer.thread, rp_sqlite_writer_main, s);
     s->indexer_started = rp_sqlite_thread_start(&s->indexer.thread, rp_sqlite_indexer_main, s);
@@ -492,19 +540,24 @@ enum rp_err rp_engine_sqlite_open(const struct rp_engine_sqlite_options *o, stru
     s->engine.ops = &ops;
     s->lock_fd = -1;
     s->sync_full = o->sync_full;
+    s->checkpointer.pass_frames = o->checkpoint_frames;
     s->segment_events = o->segment_events > 0 ? o->segment_events : RP_ENGINE_SQLITE_SEGMENT_EVENTS;
+    s->retention.rules = o->retention;
     s->queue_records_max = o->queue_records_max;
     s->queue_bytes_max = o->queue_bytes_max;
     s->wake = o->wake;
     s->wake_ctx = o->wake_ctx;
-    size_t path_size = strlen(o->path) + 1;
-    s->path = memcpy(rp_alloc(path_size), o->path, path_size);
+    s->path = realpath(o->path, NULL); /* a link's WAL and disk are those of the file */
+    if (s->path == NULL) {
+        size_t path_size = strlen(o->path) + 1;
+        s->path = memcpy(rp_alloc(path_size), o->path, path_size);
+    }
     s->requests = rp_alloc(RP_READS_MAX * sizeof(struct rp_sqlite_request *));
     RP_ASSERT(getrandom(&s->hash_key, sizeof s->hash_key, 0) == (ssize_t) sizeof s->hash_key);
     init_queues(s);
     err = rp_sqlite_file_open(s, o, message);
     if (err == RP_OK) {
-        err = start_threads(s, o->readers_count, message);
+        err = start_threads(s, o, message);
     }
     if (err != RP_OK) {
         engine_close(&s->engine);
@@ -534,5 +587,13 @@ void rp_engine_sqlite_stats(const struct rp_engine *engine,
         .segments_trimmed = atomic_load_explicit(&c->segments_trimmed, memory_order_relaxed),
         .reads = atomic_load_explicit(&c->reads, memory_order_relaxed),
         .reads_failed = atomic_load_explicit(&c->reads_failed, memory_order_relaxed),
+        .used_bytes = atomic_load_explicit(&c->used_bytes, memory_order_relaxed),
+        .free_bytes = atomic_load_explicit(&c->free_bytes, memory_order_relaxed),
+        .no_space = atomic_load_explicit(&c->no_space, memory_order_relaxed),
+        .refused_no_space = atomic_load_explicit(&c->refused_no_space, memory_order_relaxed),
+        .events_trimmed = atomic_load_explicit(&c->events_trimmed, memory_order_relaxed),
+        .rooms_trimmed = atomic_load_explicit(&c->rooms_trimmed, memory_order_relaxed),
+        .pages_vacuumed = atomic_load_explicit(&c->pages_vacuumed, memory_order_relaxed),
+        .retention_rounds = atomic_load_explicit(&c->retention_rounds, memory_order_relaxed),
     };
 }

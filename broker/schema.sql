@@ -1,4 +1,4 @@
--- broker/schema.sql — the log and its projections, version 3.
+-- broker/schema.sql — the log and its projections, version 4.
 --
 -- The schema as it is now: it is embedded in the broker and run once on a new file. sqlite_file.c has the steps that
 -- bring a file of an older version here. Tables are compact (NULL for empty and for 0); the views for people are in
@@ -7,8 +7,11 @@
 -- Version 2: event.attachments.
 -- Version 3: event.rooms, except_rooms, to_worker, to_num; session.app, data; member.nsp and member_room; unacked;
 -- namespace.
+-- Version 4: room_index.bytes; room.events, bytes, counted_seq; retention.
 
--- What the log is: epoch, next_seq, first_seq, indexed_seq, segment_events, clean, boot_id, sync.
+-- What the log is: epoch, next_seq, first_seq, indexed_seq, segment_events, clean, boot_id, sync, file (its inode and time
+-- of birth), epoch_sum (CRC-32 of epoch), sessions_from (sessions opened before it are forgotten, or may be), copied_ts and
+-- copied_from (in a backup: when, and of which epoch), gap N (so many seqs before N were jumped over by a new epoch).
 -- next_seq is a lower bound that survives the removal of all rows; the newest row may be beyond it.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -59,15 +62,20 @@ CREATE TABLE room_index (
     room    TEXT,
     nsp     TEXT,
     n       INTEGER,
-    seqs    TEXT, -- a JSON array, ascending
+    seqs    TEXT,    -- a JSON array, ascending; what is not after the room's trimmed_seq is gone
+    bytes   INTEGER, -- the weights of the events together; NULL in segments indexed before version 4
     PRIMARY KEY (segment, room, nsp)
 ) WITHOUT ROWID;
 
--- Rooms that lost events to retention: the newest seq they lost.
+-- Rooms that lost events to retention: the newest seq they lost (their border; 0: none). And rooms that a rule bounds by
+-- events or bytes: how many events, of which weight, they have after trimmed_seq and up to counted_seq; NULL: not known.
 CREATE TABLE room (
     room        TEXT,
     nsp         TEXT,
     trimmed_seq INTEGER NOT NULL,
+    events      INTEGER,
+    bytes       INTEGER,
+    counted_seq INTEGER,
     PRIMARY KEY (room, nsp)
 ) WITHOUT ROWID;
 
@@ -113,3 +121,12 @@ CREATE TABLE namespace (
     flags INTEGER NOT NULL, -- 64 pattern, 128 durable, 256 room events, 512 a worker is asked about each
     seq   INTEGER NOT NULL  -- of the record that says so
 ) WITHOUT ROWID;
+
+-- The rules of retention that the log was last opened with, in order, and how far each has got. The cursors are good only
+-- while it and all rules before it stay what they are.
+CREATE TABLE retention (
+    place       INTEGER PRIMARY KEY,
+    rule        TEXT NOT NULL,
+    swept_seq   INTEGER NOT NULL, -- by age: of events up to here, its rooms have lost what they have to lose
+    checked_seq INTEGER NOT NULL  -- by events and bytes: rooms without events after it are within their limits
+);

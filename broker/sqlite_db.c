@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
 
 enum rp_err rp_sqlite_err(int rc) {
     switch (rc & 0xff) {
@@ -17,9 +19,39 @@ enum rp_err rp_sqlite_err(int rc) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         return RP_E_CORRUPT;
+    case SQLITE_FULL:
+        return RP_E_NO_SPACE;
+    case SQLITE_READONLY:
+        return RP_E_READ_ONLY;
     default:
         return RP_E_IO;
     }
+}
+
+void rp_sqlite_why(sqlite3 *db, const char *doing, int rc, char *ret_text, size_t size) {
+    static const struct {
+        int rc;
+        const char *call;
+    } calls[] = {
+        {SQLITE_IOERR_FSYNC, " in fsync"},          {SQLITE_IOERR_DIR_FSYNC, " in fsync"},
+        {SQLITE_IOERR_WRITE, " in write"},          {SQLITE_IOERR_READ, " in read"},
+        {SQLITE_IOERR_SHORT_READ, " in read"},      {SQLITE_IOERR_TRUNCATE, " in ftruncate"},
+        {SQLITE_IOERR_SHMMAP, " in shared memory"},
+    };
+    const char *call = "";
+    for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        call = calls[i].rc == rc ? calls[i].call : call;
+    }
+    int plain = rc & 0xff, number = 0;
+    if (plain == SQLITE_IOERR || plain == SQLITE_CANTOPEN) {
+        number = sqlite3_system_errno(db);
+    }
+    snprintf(ret_text, size, "%s failed%s: %s%s%s (SQLite's code %d)", doing, call,
+             sqlite3_errstr(rc), number != 0 ? ", " : "", number != 0 ? strerror(number) : "", rc);
+}
+
+bool rp_sqlite_lost_writes(int rc) {
+    return rc == SQLITE_IOERR_FSYNC || rc == SQLITE_IOERR_DIR_FSYNC;
 }
 
 int rp_sqlite_db_open(const char *path, enum rp_sqlite_access access, int cache_kib,
@@ -39,6 +71,7 @@ int rp_sqlite_db_open(const char *path, enum rp_sqlite_access access, int cache_
     if (rc != SQLITE_OK) {
         return rc;
     }
+    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_busy_timeout(db, RP_SQLITE_BUSY_MS);
     /* no mmap: a read error would be a SIGBUS instead of an answer */
     char sql[160];
@@ -86,6 +119,16 @@ int rp_sqlite_run_u64(sqlite3_stmt *stmt, uint64_t *ret_value) {
     int rc = sqlite3_reset(stmt);
     if (rc == SQLITE_OK) {
         *ret_value = value;
+    }
+    return rc;
+}
+
+int rp_sqlite_query_u64(sqlite3 *db, const char *sql, uint64_t *ret_value) {
+    sqlite3_stmt *stmt;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
+    if (rc == SQLITE_OK) {
+        rc = rp_sqlite_run_u64(stmt, ret_value);
+        sqlite3_finalize(stmt);
     }
     return rc;
 }
@@ -178,4 +221,44 @@ int rp_sqlite_meta_set_text(sqlite3 *db, const char *key, const char *text) {
         rc = sqlite3_finalize(stmt);
     }
     return rc;
+}
+
+uint32_t rp_sqlite_epoch_sum(const char *epoch) {
+    return (uint32_t) crc32_z(0, (const Bytef *) epoch, strlen(epoch));
+}
+
+int rp_sqlite_meta_set_epoch(sqlite3 *db, const char *epoch, uint64_t next_seq) {
+    int rc = rp_sqlite_meta_set_text(db, "epoch", epoch);
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "epoch_sum", rp_sqlite_epoch_sum(epoch)) : rc;
+    return rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "sessions_from", next_seq) : rc;
+}
+
+/* Keys sort as their numbers do. */
+int rp_sqlite_meta_add_gap(sqlite3 *db, uint64_t from, uint64_t to) {
+    char key[32];
+    snprintf(key, sizeof key, "gap %020llu", (unsigned long long) to);
+    return from < to ? rp_sqlite_meta_set_u64(db, key, to - from) : SQLITE_OK;
+}
+
+int rp_sqlite_meta_count_back(sqlite3 *db, uint64_t last, uint64_t count, uint64_t *ret_seq) {
+    sqlite3_stmt *gap;
+    int rc = sqlite3_prepare_v2(db,
+                                "SELECT CAST(substr(key, 5) AS INTEGER), value FROM meta "
+                                "WHERE key > 'gap ' AND key < 'gap!' ORDER BY key DESC",
+                                -1, &gap, NULL);
+    if (rc != SQLITE_OK) {
+        return rc;
+    }
+    bool all = false;
+    while (!all && sqlite3_step(gap) == SQLITE_ROW) {
+        uint64_t to = rp_sqlite_u64(gap, 0), size = rp_sqlite_u64(gap, 1);
+        uint64_t behind = last + 1 > to ? last + 1 - to : 0;
+        all = count <= behind || size >= to;
+        if (!all) {
+            count -= behind;
+            last = to - size - 1 < last ? to - size - 1 : last;
+        }
+    }
+    *ret_seq = count < last ? last - count : 0;
+    return sqlite3_finalize(gap);
 }

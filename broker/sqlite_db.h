@@ -7,16 +7,25 @@
 #include "common/error.h"
 
 #include <sqlite3.h>
+#include <stdbool.h>
 
 enum rp_sqlite_access { RP_SQLITE_READ, RP_SQLITE_WRITE };
 
 enum { RP_SQLITE_BUSY_MS = 5000 }; /* how long a person's write lock is waited for */
 
-/* An open connection; *ret_db is set, for the message and for closing, also on most failures. */
+/* An open connection; *ret_db is set, for the message and for closing, also on most failures.
+ * Closing it leaves the WAL as it is. */
 int rp_sqlite_db_open(const char *path, enum rp_sqlite_access access, int cache_kib,
                       sqlite3 **ret_db);
 
 enum rp_err rp_sqlite_err(int rc);
+/* In words: what was done, the system call, SQLite's text, and the system's if db's last error was
+ * this one. */
+void rp_sqlite_why(sqlite3 *db, const char *doing, int rc, char *ret_text, size_t size);
+/* Whether the kernel may have forgotten what was written: after an fsync that failed it takes the
+ * pages for clean, they read well for as long as they are cached, and the next fsync answers that
+ * all is well. */
+bool rp_sqlite_lost_writes(int rc);
 
 int rp_sqlite_exec(sqlite3 *db, const char *sql);
 /* A statement that is kept. */
@@ -30,6 +39,8 @@ void rp_sqlite_finalize(sqlite3_stmt **stmts, size_t count);
 int rp_sqlite_run(sqlite3_stmt *stmt);
 /* Runs a statement whose answer is at most one row with one integer column. NULL or no row: 0. */
 int rp_sqlite_run_u64(sqlite3_stmt *stmt, uint64_t *ret_value);
+/* The same with SQL that is asked once. */
+int rp_sqlite_query_u64(sqlite3 *db, const char *sql, uint64_t *ret_value);
 
 /* Parameters count from 1. Numbers are stored with their 64 bits; 0 and "" become NULL. The bytes
  * must stay until the statement has run. */
@@ -56,3 +67,13 @@ int rp_sqlite_meta_u64(sqlite3 *db, const char *key, uint64_t *ret_value);
 int rp_sqlite_meta_text(sqlite3 *db, const char *key, char *ret_text, size_t size);
 int rp_sqlite_meta_set_u64(sqlite3 *db, const char *key, uint64_t value);
 int rp_sqlite_meta_set_text(sqlite3 *db, const char *key, const char *text);
+
+/* A new epoch: what it is called, a checksum of that, and the seq from which on sessions belong to
+ * it; to be called within a transaction. */
+int rp_sqlite_meta_set_epoch(sqlite3 *db, const char *epoch, uint64_t next_seq);
+uint32_t rp_sqlite_epoch_sum(const char *epoch);
+/* Notes that there are no seqs from `from` on up to before `to`, where they go on: a new epoch has
+ * jumped over them. */
+int rp_sqlite_meta_add_gap(sqlite3 *db, uint64_t from, uint64_t to);
+/* After which seq the newest `count` come, up to last; those that were jumped over do not count. */
+int rp_sqlite_meta_count_back(sqlite3 *db, uint64_t last, uint64_t count, uint64_t *ret_seq);

@@ -8,6 +8,7 @@
 #include "broker/sqlite_row.h"
 #include "broker/views_sql.h"
 #include "common/assert.h"
+#include "common/limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,6 @@
 #include <unistd.h>
 
 enum {
-    APPLICATION_ID = 0x52505253, /* RPRS */
     WRITER_CACHE_KIB = 32768,
     CHECK_BYTES = 256 << 20, /* of the tail at open: about half a second */
     BOOT_ID_SIZE = 48,
@@ -49,8 +49,18 @@ static const struct {
         "PRIMARY KEY (session, seq)) WITHOUT ROWID;"
         "CREATE TABLE namespace (nsp TEXT PRIMARY KEY, flags INTEGER NOT NULL, "
         "seq INTEGER NOT NULL) WITHOUT ROWID"},
+    {4, "ALTER TABLE room_index ADD COLUMN bytes INTEGER;"
+        "ALTER TABLE room ADD COLUMN events INTEGER;"
+        "ALTER TABLE room ADD COLUMN bytes INTEGER;"
+        "ALTER TABLE room ADD COLUMN counted_seq INTEGER;"
+        "CREATE TABLE retention (place INTEGER PRIMARY KEY, rule TEXT NOT NULL, "
+        "swept_seq INTEGER NOT NULL, checked_seq INTEGER NOT NULL)"},
 };
 enum { STEPS_COUNT = sizeof steps / sizeof steps[0] };
+
+uint32_t rp_sqlite_schema_version(void) {
+    return steps[STEPS_COUNT - 1].version;
+}
 
 __attribute__((format(printf, 2, 3))) static void say(struct rp_buf *message, const char *format,
                                                       ...) {
@@ -72,6 +82,10 @@ static enum rp_err fail_sqlite(const struct rp_sqlite *s, const char *doing, int
         way_out = "another program holds a lock on it; close it and try again";
     } else if (err == RP_E_CORRUPT) {
         way_out = "restore a backup, or move the file away to begin a new log";
+    } else if (err == RP_E_NO_SPACE) {
+        way_out = "make room on its disk";
+    } else if (err == RP_E_READ_ONLY) {
+        way_out = "make the file system, the file and its folder writable";
     }
     say(message, "cannot %s the database %s: %s; %s", doing, s->path,
         s->writer.db != NULL ? sqlite3_errmsg(s->writer.db) : sqlite3_errstr(rc), way_out);
@@ -129,7 +143,7 @@ static bool lock_soon(int fd) {
 /* A lock of the kernel's on <path>.lock: it goes when the process does, however that ends, and does
  * not stop sqlite3 shells. The file itself stays, since removing it could take the lock from under
  * somebody. */
-static enum rp_err take_lock(struct rp_sqlite *s, struct rp_buf *message) {
+enum rp_err rp_sqlite_file_lock(struct rp_sqlite *s, struct rp_buf *message) {
     char *real = realpath(s->path, NULL); /* two names of one file share the lock */
     char *name = sqlite3_mprintf("%s.lock", real != NULL ? real : s->path);
     RP_ASSERT(name != NULL);
@@ -152,38 +166,25 @@ static enum rp_err take_lock(struct rp_sqlite *s, struct rp_buf *message) {
             s->path, holder[0] ? holder : "unknown");
         err = RP_E_LOCKED;
     } else {
-        char own[32];
-        int len = snprintf(own, sizeof own, "%d\n", (int) getpid());
-        /* only for people; the lock holds without it */
-        if (ftruncate(s->lock_fd, 0) < 0 || pwrite(s->lock_fd, own, (size_t) len, 0) != len) {
-            errno = 0;
-        }
+        rp_sqlite_mark_read(s->lock_fd, &s->mark);
+        rp_sqlite_mark_write(s->lock_fd, &s->mark, false); /* with our number, for people */
     }
     sqlite3_free(name);
     return err;
 }
 
-static int pragma_u32(sqlite3 *db, const char *sql, uint64_t *ret_value) {
-    sqlite3_stmt *stmt;
-    int rc = sqlite3_prepare_v2(db, sql, -1, &stmt, NULL);
-    if (rc == SQLITE_OK) {
-        rc = rp_sqlite_run_u64(stmt, ret_value);
-        sqlite3_finalize(stmt);
-    }
-    return rc;
-}
-
 static enum rp_err identify(struct rp_sqlite *s, uint64_t *ret_version, struct rp_buf *message) {
     uint64_t application, version, tables;
-    int rc = pragma_u32(s->writer.db, "PRAGMA application_id", &application);
-    rc = rc == SQLITE_OK ? pragma_u32(s->writer.db, "PRAGMA user_version", &version) : rc;
-    rc = rc == SQLITE_OK ? pragma_u32(s->writer.db, "SELECT count(*) FROM sqlite_master", &tables)
-                         : rc;
+    int rc = rp_sqlite_query_u64(s->writer.db, "PRAGMA application_id", &application);
+    rc = rc == SQLITE_OK ? rp_sqlite_query_u64(s->writer.db, "PRAGMA user_version", &version) : rc;
+    rc = rc == SQLITE_OK
+             ? rp_sqlite_query_u64(s->writer.db, "SELECT count(*) FROM sqlite_master", &tables)
+             : rc;
     if (rc != SQLITE_OK) {
         return fail_sqlite(s, "read", rc, message);
     }
     bool empty = application == 0 && version == 0 && tables == 0;
-    if (!empty && application != APPLICATION_ID) {
+    if (!empty && application != RP_SQLITE_APPLICATION_ID) {
         say(message, "%s is a SQLite database, but not one of Reprise; give --db another name",
             s->path);
         return RP_E_FOREIGN;
@@ -200,7 +201,7 @@ static enum rp_err identify(struct rp_sqlite *s, uint64_t *ret_version, struct r
         say(message,
             "the database %s cannot be written; check the owner and the permissions of the file",
             s->path);
-        return RP_E_IO;
+        return RP_E_READ_ONLY;
     }
     *ret_version = version;
     return RP_OK;
@@ -221,7 +222,7 @@ static void make_epoch(char *ret_epoch) {
 static int first_meta(sqlite3 *db, uint64_t segment_events) {
     char epoch[RP_EPOCH_LEN + 1];
     make_epoch(epoch);
-    int rc = rp_sqlite_meta_set_text(db, "epoch", epoch);
+    int rc = rp_sqlite_meta_set_epoch(db, epoch, 1);
     rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "segment_events", segment_events) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "next_seq", 1) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "first_seq", 1) : rc;
@@ -246,7 +247,7 @@ static int run_steps(sqlite3 *db, uint64_t version) {
 static int upgrade(sqlite3 *db, uint64_t version, uint64_t segment_events) {
     char numbers[96];
     snprintf(numbers, sizeof numbers, "PRAGMA application_id = %d; PRAGMA user_version = %u",
-             APPLICATION_ID, steps[STEPS_COUNT - 1].version);
+             RP_SQLITE_APPLICATION_ID, steps[STEPS_COUNT - 1].version);
     int rc = rp_sqlite_exec(db, "BEGIN IMMEDIATE");
     if (rc == SQLITE_OK) {
         rc = version == 0 ? create_schema(db, segment_events) : run_steps(db, version);
@@ -256,6 +257,10 @@ static int upgrade(sqlite3 *db, uint64_t version, uint64_t segment_events) {
     return rc == SQLITE_OK ? rp_sqlite_exec(db, "COMMIT") : rc;
 }
 
+int rp_sqlite_file_upgrade(sqlite3 *db, uint64_t version) {
+    return upgrade(db, version, 0);
+}
+
 /* A new file gets its schema in one transaction, before it turns to WAL. */
 static enum rp_err migrate(struct rp_sqlite *s, uint64_t version, struct rp_buf *message) {
     sqlite3 *db = s->writer.db;
@@ -263,7 +268,7 @@ static enum rp_err migrate(struct rp_sqlite *s, uint64_t version, struct rp_buf 
     int rc = rp_sqlite_exec(db, "PRAGMA synchronous = FULL; PRAGMA secure_delete = FAST;"
                                 "PRAGMA journal_size_limit = 67108864");
     if (rc == SQLITE_OK && version == 0) {
-        rc = rp_sqlite_exec(db, "PRAGMA auto_vacuum = NONE");
+        rc = rp_sqlite_exec(db, "PRAGMA auto_vacuum = INCREMENTAL");
     }
     if (rc == SQLITE_OK && version < newest) {
         rc = upgrade(db, version, s->segment_events);
@@ -299,6 +304,8 @@ static enum rp_err migrate(struct rp_sqlite *s, uint64_t version, struct rp_buf 
 struct meta {
     uint64_t next_seq, first_seq, indexed_seq, segment_events, newest, clean;
     char epoch[RP_EPOCH_LEN + 8], boot_id[BOOT_ID_SIZE], sync[16];
+    uint64_t copied_ts_ms, sessions_from;
+    char file[RP_SQLITE_FILE_SIZE];
 };
 
 static int read_meta(sqlite3 *db, struct meta *ret) {
@@ -311,7 +318,10 @@ static int read_meta(sqlite3 *db, struct meta *ret) {
     rc = rc == SQLITE_OK ? rp_sqlite_meta_text(db, "epoch", m.epoch, sizeof m.epoch) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_meta_text(db, "boot_id", m.boot_id, sizeof m.boot_id) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_meta_text(db, "sync", m.sync, sizeof m.sync) : rc;
-    rc = rc == SQLITE_OK ? pragma_u32(db, "SELECT max(seq) FROM event", &m.newest) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_text(db, "file", m.file, sizeof m.file) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_u64(db, "copied_ts", &m.copied_ts_ms) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_u64(db, "sessions_from", &m.sessions_from) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_query_u64(db, "SELECT max(seq) FROM event", &m.newest) : rc;
     if (rc == SQLITE_OK) {
         m.next_seq = m.next_seq > m.newest ? m.next_seq : m.newest + 1;
         *ret = m;
@@ -352,7 +362,61 @@ static int check_rows(sqlite3 *db, uint64_t after, uint64_t *ret_bad_seq) {
     return sqlite3_finalize(stmt);
 }
 
-static enum rp_err check_tail(struct rp_sqlite *s, struct meta *ret_meta, struct rp_buf *message) {
+/* Without a WAL the file alone must have all its pages. */
+static enum rp_err check_end(struct rp_sqlite *s, struct rp_buf *message) {
+    bool whole = true;
+    int rc = rp_sqlite_has_all_pages(s->writer.db, s->path, &whole);
+    if (rc != SQLITE_OK) {
+        return fail_sqlite(s, "read", rc, message);
+    }
+    if (!whole) {
+        say(message, "the database %s is damaged: its end is missing; restore a backup", s->path);
+        return RP_E_CORRUPT;
+    }
+    return RP_OK;
+}
+
+/* A log that was not closed, and whose file is another one now: somebody has copied it, perhaps
+ * while it was written, page by page while pages changed. Parts of it may then be of different
+ * moments, and SQLite's check does not find every such mixture; so only a person can say, unless it
+ * says that --backup made it. One that
+ * has lost its WAL, but is the same file: somebody looked into it with a shell after a crash, which
+ * copies the WAL back when it goes, or has put a copy in its place. */
+static enum rp_err check_copy(struct rp_sqlite *s, const struct meta *m, bool wal_existed,
+                              bool new_epoch, struct rp_buf *message) {
+    char identity[RP_SQLITE_FILE_SIZE], what[256] = "";
+    rp_sqlite_file_identity(s->path, identity);
+    bool backup = m->copied_ts_ms > 0; /* which is of one moment */
+    bool copied = !m->clean && !backup && rp_sqlite_file_is_another(m->file, identity);
+    if (copied && !new_epoch) {
+        say(message,
+            "the database %s is a copy of a log that was in use, and if it was written meanwhile "
+            "the copy is a mixture; restore a backup made with --backup, or, if nothing wrote to "
+            "it then (its broker had crashed, the whole disk was frozen), start with --new-epoch",
+            s->path);
+        return RP_E_CORRUPT;
+    }
+    if (m->clean || (wal_existed && !copied)) {
+        return RP_OK;
+    }
+    int rc = rp_sqlite_check_whole(s->writer.db, m->next_seq - 1, what, sizeof what);
+    if (rc == SQLITE_OK && what[0] == '\0') {
+        return RP_OK;
+    }
+    if (rc != SQLITE_OK && rp_sqlite_err(rc) != RP_E_CORRUPT) {
+        return fail_sqlite(s, "read", rc, message);
+    }
+    say(message,
+        "the database %s is damaged, or was copied while a broker wrote it%s (%s); restore a "
+        "backup "
+        "that was made with --backup",
+        s->path, wal_existed ? "" : ", without its -wal file",
+        what[0] != '\0' ? what : sqlite3_errstr(rc));
+    return RP_E_CORRUPT;
+}
+
+static enum rp_err check_tail(struct rp_sqlite *s, struct meta *ret_meta, bool wal_existed,
+                              bool new_epoch, struct rp_buf *message) {
     struct meta m;
     int rc = read_meta(s->writer.db, &m);
     if (rc != SQLITE_OK) {
@@ -365,6 +429,10 @@ static enum rp_err check_tail(struct rp_sqlite *s, struct meta *ret_meta, struct
             "file away to begin a new log",
             s->path);
         return RP_E_CORRUPT;
+    }
+    enum rp_err err = check_copy(s, &m, wal_existed, new_epoch, message);
+    if (err != RP_OK) {
+        return err;
     }
     uint64_t bad = 0;
     rc = check_rows(s->writer.db, m.newest > m.segment_events ? m.newest - m.segment_events : 0,
@@ -397,46 +465,88 @@ static void read_boot_id(char *ret_id) {
     }
 }
 
+int rp_sqlite_file_renew(sqlite3 *db, uint64_t *next_seq, char ret_epoch[RP_EPOCH_LEN + 1]) {
+    uint64_t newest = 0;
+    *next_seq += *next_seq < RP_SEQ_JUMP_MAX ? RP_SEQ_JUMP : 0;
+    make_epoch(ret_epoch);
+    int rc = rp_sqlite_query_u64(db, "SELECT max(seq) FROM event", &newest);
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_add_gap(db, newest + 1, *next_seq) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_epoch(db, ret_epoch, *next_seq) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "next_seq", *next_seq) : rc;
+    return rc == SQLITE_OK
+               ? rp_sqlite_exec(db, RP_SQLITE_FORGET_SESSIONS
+                                "; DELETE FROM meta WHERE key IN ('copied_ts', 'copied_from')")
+               : rc;
+}
+
 /* Says in the file that it is in use, by which kind of run. That is on the disk before the first
  * event is, so that an end without power is seen next time. */
 static int begin_run(struct rp_sqlite *s, struct meta *m, const char *boot_id, bool new_epoch) {
     sqlite3 *db = s->writer.db;
     int rc = rp_sqlite_exec(db, "BEGIN IMMEDIATE");
+    rc = rc == SQLITE_OK ? rp_sqlite_wal_settle(db) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_wal_reserve(db) : rc;
+    rp_sqlite_file_identity(s->path, m->file);
     if (rc == SQLITE_OK && new_epoch) {
-        make_epoch(m->epoch);
-        rc = rp_sqlite_meta_set_text(db, "epoch", m->epoch);
-        rc = rc == SQLITE_OK ? rp_sqlite_exec(db, RP_SQLITE_FORGET_SESSIONS) : rc;
+        m->next_seq = s->mark.next_seq > m->next_seq ? s->mark.next_seq : m->next_seq;
+        rc = rp_sqlite_file_renew(db, &m->next_seq, m->epoch);
+    } else if (rc == SQLITE_OK && m->sessions_from == 0) { /* of an older broker */
+        rc = rp_sqlite_meta_set_u64(db, "sessions_from", m->next_seq);
     }
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_text(db, "file", m->file) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "clean", 0) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "next_seq", m->next_seq) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_meta_set_text(db, "boot_id", boot_id) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_meta_set_text(db, "sync", s->sync_full ? "full" : "normal")
                          : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_exec(db, "COMMIT") : rc;
+    if (rc == SQLITE_OK && m->clean) {
+        /* into the file itself: a copy of it without its WAL must not look like one that was
+         * closed */
+        rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        rc = rc == SQLITE_BUSY ? SQLITE_OK : rc;
+    }
     return rc == SQLITE_OK && !s->sync_full ? rp_sqlite_exec(db, "PRAGMA synchronous = NORMAL")
                                             : rc;
 }
 
-static enum rp_err start(struct rp_sqlite *s, struct meta *m, bool new_epoch, bool created,
+static enum rp_err start(struct rp_sqlite *s, struct meta *m,
+                         const struct rp_engine_sqlite_options *o, bool created,
                          struct rp_buf *message) {
     char boot_id[BOOT_ID_SIZE];
-    read_boot_id(boot_id);
+    bool new_epoch = o->new_epoch;
+    if (o->boot_id != NULL) {
+        snprintf(boot_id, sizeof boot_id, "%s", o->boot_id);
+    } else {
+        read_boot_id(boot_id);
+    }
     bool lost_power =
         !m->clean && strcmp(m->sync, "normal") == 0 && strcmp(m->boot_id, boot_id) != 0;
-    bool renew = (new_epoch && !created) || lost_power;
-    int rc = begin_run(s, m, boot_id, renew);
+    const char *why = NULL;
+    if (new_epoch && !created) {
+        why = "it was asked for";
+    } else if (lost_power) {
+        why = "the machine stopped while it was written with --sync=normal, and the newest events "
+              "may be lost";
+    } else if (m->copied_ts_ms > 0) {
+        why = "it is a backup, and the log it was made of may have gone on";
+    } else if (!created) {
+        why = rp_sqlite_mark_doubt(&s->mark, s->path, m->epoch, m->next_seq, m->file);
+    }
+    int rc = begin_run(s, m, boot_id, why != NULL);
     if (rc != SQLITE_OK) {
         return fail_sqlite(s, "write", rc, message);
     }
-    if (renew) {
+    if (why != NULL) {
         say(message,
             "the log %s has the new epoch %s because %s; all sessions are forgotten, clients begin "
-            "anew",
-            s->path, m->epoch,
-            new_epoch ? "it was asked for"
-                      : "the machine stopped while it was written with --sync=normal, and the "
-                        "newest events may be lost");
+            "anew, and seqs go on at %llu",
+            s->path, m->epoch, why, (unsigned long long) m->next_seq);
     }
+    memcpy(s->mark.epoch, m->epoch, sizeof s->mark.epoch);
+    memcpy(s->mark.file, m->file, sizeof s->mark.file);
+    s->mark.next_seq = m->next_seq;
+    rp_sqlite_mark_write(s->lock_fd, &s->mark, true);
     s->segment_events = m->segment_events;
     s->writer.next_seq = m->next_seq;
     s->writer.first_seq = m->first_seq;
@@ -444,7 +554,9 @@ static enum rp_err start(struct rp_sqlite *s, struct meta *m, bool new_epoch, bo
     memcpy(s->engine.epoch, m->epoch, sizeof s->engine.epoch);
     s->engine.first_seq = m->first_seq;
     s->engine.last_seq = m->next_seq - 1;
-    return RP_OK;
+    rc = rp_sqlite_query_u64(s->writer.db, "SELECT max(trimmed_seq) FROM room",
+                             &s->engine.border_max);
+    return rc == SQLITE_OK ? RP_OK : fail_sqlite(s, "read", rc, message);
 }
 
 enum rp_err rp_sqlite_file_open(struct rp_sqlite *s, const struct rp_engine_sqlite_options *o,
@@ -453,37 +565,41 @@ enum rp_err rp_sqlite_file_open(struct rp_sqlite *s, const struct rp_engine_sqli
     struct meta m;
     enum rp_err err = check_path(s, message);
     if (err == RP_OK) {
-        err = take_lock(s, message);
+        err = rp_sqlite_file_lock(s, message);
     }
+    bool wal_existed = rp_sqlite_wal_exists(s->path);
     if (err == RP_OK) {
         int rc = rp_sqlite_db_open(s->path, RP_SQLITE_WRITE, WRITER_CACHE_KIB, &s->writer.db);
         err = rc == SQLITE_OK ? RP_OK : fail_sqlite(s, "open", rc, message);
     }
     if (err == RP_OK) {
-        /* closing a database of somebody else must not copy its WAL back */
-        sqlite3_db_config(s->writer.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         err = identify(s, &version, message);
     }
+    if (err == RP_OK && !wal_existed) {
+        err = check_end(s, message);
+    }
     if (err == RP_OK) {
-        sqlite3_db_config(s->writer.db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
         err = migrate(s, version, message);
     }
     if (err == RP_OK) {
-        err = check_tail(s, &m, message);
+        err = check_tail(s, &m, wal_existed, o->new_epoch, message);
     }
-    return err == RP_OK ? start(s, &m, o->new_epoch, version == 0, message) : err;
+    return err == RP_OK ? start(s, &m, o, version == 0, message) : err;
 }
 
 void rp_sqlite_file_close(struct rp_sqlite *s) {
     const struct rp_sqlite_writer *w = &s->writer;
-    if (w->failed) {
+    if (w->failed || s->checkpointer.failure != SQLITE_OK) {
         return;
     }
     /* if this cannot be written, the file looks as after a crash, which is safe */
     int rc = rp_sqlite_exec(w->db, "PRAGMA synchronous = FULL; BEGIN IMMEDIATE");
     rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(w->db, "next_seq", w->next_seq) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(w->db, "clean", 1) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_exec(w->db, "COMMIT") : rc;
     if (rc == SQLITE_OK) {
-        rp_sqlite_exec(w->db, "COMMIT");
+        sqlite3_db_config(w->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+        s->mark.next_seq = w->next_seq;
+        rp_sqlite_mark_write(s->lock_fd, &s->mark, true);
     }
 }

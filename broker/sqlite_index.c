@@ -3,7 +3,7 @@
  * to the b-tree rather than strewn over it), hand the rows to the writer, wait until it has them
  * all in the file, go on with the next. What is not indexed when the process ends is indexed after
  * the next start. */
-#include "broker/sqlite_names.h"
+#include "broker/sqlite_row.h"
 #include "broker/sqlite_state.h"
 
 #include "common/alloc.h"
@@ -25,7 +25,7 @@ int rp_sqlite_indexer_init(struct rp_sqlite *s) {
              : rc;
     return rc == SQLITE_OK
                ? rp_sqlite_prepare(x->db,
-                                   "SELECT seq, kind, nsp, room, rooms FROM event WHERE seq > "
+                                   "SELECT " RP_SQLITE_ROOMS_COLUMNS " FROM event WHERE seq > "
                                    "?1 AND seq <= ?2 ORDER BY seq",
                                    &x->scan)
                : rc;
@@ -92,38 +92,36 @@ static struct rp_sqlite_index_row *row_of(struct gathering *g, struct rp_bytes r
 }
 
 /* Once, however often an event names the room. */
-static void add_seq(struct gathering *g, struct rp_bytes room, struct rp_bytes nsp, uint64_t seq) {
-    struct rp_sqlite_index_row *row = row_of(g, room, nsp);
-    if (row->last_seq == seq) {
+static void add_seq(struct gathering *g, struct rp_bytes room,
+                    const struct rp_sqlite_rooms_row *event) {
+    struct rp_sqlite_index_row *row = row_of(g, room, event->nsp);
+    if (row->last_seq == event->seq) {
         return;
     }
     enum rp_err err = rp_buf_put(&row->seqs, row->n > 0 ? RP_BYTES_LIT(",") : RP_BYTES_LIT("["));
-    err = err == RP_OK ? rp_buf_put_u64(&row->seqs, seq) : err;
+    err = err == RP_OK ? rp_buf_put_u64(&row->seqs, event->seq) : err;
     RP_ASSERT(err == RP_OK); /* a segment has so many seqs and not one more */
     row->n++;
-    row->last_seq = seq;
+    row->bytes += event->weight;
+    row->last_seq = event->seq;
 }
 
 /* An event with several rooms is in the row of each. */
 static int gather(struct gathering *g, sqlite3_stmt *scan) {
     struct rp_sqlite_index_job *job = g->job;
-    uint64_t seq = rp_sqlite_u64(scan, 0);
-    job->first_seq = job->first_seq > 0 ? job->first_seq : seq;
-    job->last_seq = seq;
-    if (sqlite3_column_int(scan, 1) != RP_RECORD_EVENT) {
-        return SQLITE_OK;
+    struct rp_sqlite_rooms_row event;
+    int rc = rp_sqlite_row_rooms(scan, &event);
+    job->first_seq = job->first_seq > 0 ? job->first_seq : event.seq;
+    job->last_seq = event.seq;
+    if (rc == SQLITE_OK && event.kind == RP_RECORD_EVENT) {
+        struct rp_bytes further = rp_buf_bytes(&event.rooms), room = event.room;
+        job->events++;
+        do {
+            add_seq(g, room, &event);
+        } while (rp_attachments_next(&further, &room) == RP_OK);
     }
-    struct rp_bytes nsp = rp_sqlite_text(scan, 2), name;
-    add_seq(g, rp_sqlite_text(scan, 3), nsp, seq);
-    job->events++;
-    struct rp_buf packed;
-    enum rp_err err = rp_sqlite_names(scan, 4, &packed);
-    struct rp_bytes rooms = rp_buf_bytes(&packed);
-    while (err == RP_OK && rp_attachments_next(&rooms, &name) == RP_OK) {
-        add_seq(g, name, nsp, seq);
-    }
-    rp_buf_done(&packed);
-    return err == RP_OK ? SQLITE_OK : SQLITE_CORRUPT;
+    rp_buf_done(&event.rooms);
+    return rc;
 }
 
 static int compare_names(struct rp_bytes a, struct rp_bytes b) {
@@ -231,6 +229,7 @@ void *rp_sqlite_indexer_main(void *engine) {
     struct rp_sqlite *s = engine;
     struct rp_sqlite_indexer *x = &s->indexer;
     uint64_t next_seq = 0, segment = 0;
+    rp_sqlite_thread_step_back();
     while (wait_for_events(x, next_seq, &next_seq)) {
         enum rp_err err;
         while ((err = next_segment(s, next_seq, &segment)) == RP_OK) {

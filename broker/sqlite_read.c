@@ -331,6 +331,7 @@ static int prepare_spans(struct reading *g) {
         if (rc != SQLITE_OK) {
             return rc;
         }
+        g->page->border = trimmed_seq > g->page->border ? trimmed_seq : g->page->border;
         if (trimmed_seq > span.after && span.after < span.upto) {
             g->page->truncated = true;
             span.after = trimmed_seq;
@@ -384,6 +385,8 @@ struct rp_engine_page *rp_sqlite_read(struct rp_sqlite_reader *reader,
     }
     if (err == RP_AGAIN) {
         page->more = true;
+        /* of what a room has lost, nothing was asked for yet */
+        page->truncated = page->truncated && !request->read.newest_first;
     } else if (err != RP_OK) {
         page->err = err;
         empty(page);

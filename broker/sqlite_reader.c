@@ -72,6 +72,7 @@ static void *reader_main(void *ctx) {
     struct rp_sqlite *s = reader->sqlite;
     struct rp_sqlite_outs outs = {0};
     struct rp_sqlite_request *request;
+    rp_sqlite_thread_step_back();
     while ((request = take_request(&s->readers)) != NULL) {
         struct rp_engine_page *page = page_for(reader, request);
         rp_sqlite_count(&s->counters.reads, 1);

@@ -124,3 +124,30 @@ enum rp_err rp_sqlite_row_read(sqlite3_stmt *select, struct rp_record **ret_reco
     rp_buf_done(&except);
     return err;
 }
+
+/* ---- what index and retention need of a row ---- */
+
+int rp_sqlite_row_rooms(sqlite3_stmt *select, struct rp_sqlite_rooms_row *ret_row) {
+    struct rp_buf except = {0};
+    *ret_row = (struct rp_sqlite_rooms_row){.seq = rp_sqlite_u64(select, 0),
+                                            .kind = (enum rp_record_kind) rp_sqlite_u64(select, 1),
+                                            .ts_ms = rp_sqlite_u64(select, 2),
+                                            .flags = (uint32_t) rp_sqlite_u64(select, 3),
+                                            .nsp = rp_sqlite_text(select, 4),
+                                            .room = rp_sqlite_text(select, 5)};
+    enum rp_err err = rp_sqlite_names(select, 6, &ret_row->rooms);
+    err = err == RP_OK ? rp_sqlite_names(select, 13, &except) : err;
+    struct rp_record_fields f = {.nsp = ret_row->nsp,
+                                 .room = ret_row->room,
+                                 .name = rp_sqlite_text(select, 7),
+                                 .args = rp_sqlite_text(select, 8),
+                                 .id = rp_sqlite_text(select, 9),
+                                 .sid = rp_sqlite_text(select, 10),
+                                 .pid_hash = rp_sqlite_blob(select, 11),
+                                 .attachments = rp_sqlite_blob(select, 12),
+                                 .rooms = rp_buf_bytes(&ret_row->rooms),
+                                 .except = rp_buf_bytes(&except)};
+    ret_row->weight = rp_record_weight(&f);
+    rp_buf_done(&except);
+    return err == RP_OK ? SQLITE_OK : SQLITE_CORRUPT;
+}

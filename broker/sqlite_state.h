@@ -4,7 +4,8 @@
  *   loop        engine_sqlite.c      append, poll, read, trim, … : queues only, never SQLite
  *   writer      sqlite_writer.c      the one thread that writes; sqlite_projection.c keeps the
  *                                    projections within its transactions, sqlite_chores.c adds
- *                                    slices of index and trim work
+ *                                    slices of index work, of retention (sqlite_retention.h), and
+ *                                    of giving pages back (sqlite_space.h)
  *   indexer     sqlite_index.c       reads a closed segment, sorts it by room, hands the rows to
  * the writer checkpointer sqlite_checkpoint.c copies the WAL back into the file readers
  * sqlite_reader.c      take reads from a queue; sqlite_read.c finds the events of one (at open)
@@ -17,6 +18,8 @@
 
 #include "broker/engine_sqlite.h"
 #include "broker/sqlite_db.h"
+#include "broker/sqlite_retention.h"
+#include "broker/sqlite_space.h"
 #include "common/map.h"
 
 #include <pthread.h>
@@ -44,9 +47,10 @@ struct rp_sqlite_inbox {
     size_t count, capacity;
     bool writer_waits, stop;
     bool trim_asked;
-    uint64_t trim_upto;
+    uint64_t trim_upto, trim_wall_ms;
     struct rp_sqlite_epoch_order *epoch_order;
     struct rp_sqlite_index_job *job; /* from the indexer, not yet taken */
+    bool checkpoint_failed;          /* for good: the writer gives up */
 };
 
 /* ---- engine's threads → loop ---- */
@@ -137,26 +141,11 @@ struct rp_sqlite_outbox {
     X(DATA, "UPDATE session SET data = ?2 WHERE session = ?1")                                     \
     X(SERVE, "INSERT OR REPLACE INTO namespace (nsp, flags, seq) VALUES (?1, ?2, ?3)")             \
     X(RELEASE, "DELETE FROM namespace WHERE nsp = ?1")                                             \
-    X(INDEX_ROW, "INSERT OR REPLACE INTO room_index (segment, room, nsp, n, seqs) "                \
-                 "VALUES (?1, ?2, ?3, ?4, ?5)")                                                    \
+    X(INDEX_ROW, "INSERT OR REPLACE INTO room_index (segment, room, nsp, n, seqs, bytes) "         \
+                 "VALUES (?1, ?2, ?3, ?4, ?5, ?6)")                                                \
     X(INDEX_SEGMENT, "INSERT OR REPLACE INTO segment (segment, first_seq, last_seq, events) "      \
                      "VALUES (?1, ?2, ?3, ?4)")                                                    \
-    X(META_SET, "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")                        \
-    X(TRIM_TARGET, "SELECT segment + 1 FROM segment WHERE segment < ?1 "                           \
-                   "ORDER BY segment DESC LIMIT 1")                                                \
-    X(TRIM_ROWS, "SELECT segment, room, nsp, seqs FROM room_index WHERE segment <= ?1 "            \
-                 "ORDER BY segment, room, nsp LIMIT ?2")                                           \
-    X(TRIM_ROOM, "INSERT INTO room (room, nsp, trimmed_seq) VALUES (?1, ?2, ?3) "                  \
-                 "ON CONFLICT (room, nsp) DO UPDATE SET "                                          \
-                 "trimmed_seq = max(trimmed_seq, excluded.trimmed_seq)")                           \
-    X(TRIM_KEY, "SELECT segment, room, nsp FROM room_index ORDER BY segment, room, nsp LIMIT 1")   \
-    X(TRIM_INDEX, "DELETE FROM room_index WHERE segment = ?1 AND room = ?2 AND nsp = ?3")          \
-    X(TRIM_UNACKED_SEEK, "SELECT session FROM unacked WHERE session > ?1 "                         \
-                         "ORDER BY session, seq LIMIT 1 OFFSET ?2")                                \
-    X(TRIM_UNACKED, "DELETE FROM unacked WHERE session > ?1 AND session <= ?2 AND seq <= ?3")      \
-    X(TRIM_SEEK, "SELECT seq FROM event ORDER BY seq LIMIT 1 OFFSET ?1")                           \
-    X(TRIM_EVENTS, "DELETE FROM event WHERE seq <= ?1")                                            \
-    X(TRIM_SEGMENTS, "DELETE FROM segment WHERE segment <= ?1")
+    X(META_SET, "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")
 
 enum rp_sqlite_writer_stmt {
 #define RP_SQLITE_STMT_ENUM(name, sql) RP_SQLITE_W_##name,
@@ -170,7 +159,7 @@ enum rp_sqlite_writer_stmt {
 struct rp_sqlite_index_row {
     struct rp_map_node node; /* the indexer's */
     struct rp_bytes room, nsp;
-    uint64_t n, last_seq;
+    uint64_t n, last_seq, bytes;
     struct rp_buf seqs; /* JSON */
     uint8_t names[];
 };
@@ -181,23 +170,12 @@ struct rp_sqlite_index_job {
     size_t rows_count;
 };
 
-/* What a trim removes, in this order. */
-enum rp_sqlite_trim_phase {
-    RP_SQLITE_TRIM_ROOMS,   /* index rows; all rooms know what they lose */
-    RP_SQLITE_TRIM_UNACKED, /* what sessions owe for the events */
-    RP_SQLITE_TRIM_EVENTS,
-};
-
 /* Work that is done in slices at the end of transactions. `_next` values hold once the transaction
  * is committed. */
 struct rp_sqlite_chores {
     struct rp_sqlite_index_job *job;
     size_t job_at, job_at_next; /* rows written; rows_count + 1: the segment itself, too */
-    bool trimming, trim_done_next;
-    enum rp_sqlite_trim_phase trim_phase, trim_phase_next;
-    uint64_t trim_session, trim_session_next; /* of UNACKED: those up to it are done */
-    uint64_t trim_segment, trim_seq;          /* the last to go */
-    uint64_t retry_at_ms;                     /* after a failure; 0: none */
+    uint64_t retry_at_ms;       /* after a failure; 0: none */
 };
 
 struct rp_sqlite_writer {
@@ -212,6 +190,7 @@ struct rp_sqlite_writer {
     int failures; /* in a row */
     bool failed;  /* FATAL was told */
     uint64_t wal_frames;
+    size_t refused, refused_no_space; /* in the transaction under way */
 };
 
 /* ---- the others ---- */
@@ -235,10 +214,15 @@ struct rp_sqlite_checkpointer {
     pthread_mutex_t lock;
     pthread_cond_t wake;  /* the checkpointer waits here */
     pthread_cond_t pause; /* the writer waits here while its pause is wanted */
+    uint64_t pass_frames; /* so many not copied: a passive pass */
     uint64_t frames;      /* lock: in the WAL after the last commit */
     uint64_t copied;      /* lock: of them, those passes have dealt with; <= frames */
     uint64_t pass_from;   /* lock: frames when the pass under way began */
-    bool writing, passing, pause_wanted, stop; /* lock */
+    bool writing, passing, pause_wanted, asked, stop; /* lock */
+    bool forbidden;                                   /* lock: the writer has given up */
+    int failure;                  /* lock: why nothing may be written any more */
+    int failures;                 /* in a row */
+    char why[RP_ENGINE_WHY_SIZE]; /* set before failure is */
 };
 
 struct rp_sqlite_request {
@@ -263,10 +247,19 @@ struct rp_sqlite_readers {
     int count, started;
 };
 
+/* How far a log has come, as it is noted beside it (sqlite_mark.c). */
+enum { RP_SQLITE_FILE_SIZE = 64 };
+struct rp_sqlite_mark {
+    char epoch[RP_EPOCH_LEN + 1]; /* "": nothing is noted */
+    char file[RP_SQLITE_FILE_SIZE];
+    uint64_t next_seq;
+};
+
 struct rp_sqlite_counters {
     atomic_uint_least64_t transactions, records, duplicates, refused, wal_frames, checkpoints,
         wal_restarts, wal_restarts_failed, segments_indexed, index_failures, segments_trimmed,
-        reads, reads_failed;
+        reads, reads_failed, used_bytes, free_bytes, no_space, refused_no_space, events_trimmed,
+        rooms_trimmed, pages_vacuumed, retention_rounds;
 };
 
 struct rp_sqlite {
@@ -274,6 +267,8 @@ struct rp_sqlite {
     char *path;
     bool sync_full;
     int lock_fd;
+    struct rp_sqlite_mark mark; /* once it runs the writer's */
+    uint64_t marked_ms;
     uint64_t segment_events;
     size_t queue_records_max, queue_bytes_max;
     void (*wake)(void *ctx);
@@ -284,6 +279,8 @@ struct rp_sqlite {
     struct rp_sqlite_inbox inbox;
     struct rp_sqlite_outbox outbox;
     struct rp_sqlite_writer writer;
+    struct rp_sqlite_retention retention; /* the writer's */
+    struct rp_sqlite_space space;         /* the writer's */
     struct rp_sqlite_indexer indexer;
     struct rp_sqlite_checkpointer checkpointer;
     struct rp_sqlite_readers readers;
@@ -305,6 +302,9 @@ void rp_sqlite_outs_add(struct rp_sqlite_outs *outs, struct rp_sqlite_out out);
 void rp_sqlite_publish(struct rp_sqlite *s, struct rp_sqlite_outs *outs);
 /* A thread that takes no signals. */
 bool rp_sqlite_thread_start(pthread_t *thread, void *(*main)(void *), void *ctx);
+/* The calling thread leaves the processors to those that somebody waits for with an event in hand.
+ */
+void rp_sqlite_thread_step_back(void);
 static inline void rp_sqlite_count(atomic_uint_least64_t *counter, uint64_t n) {
     atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
@@ -312,17 +312,66 @@ static inline void rp_sqlite_count(atomic_uint_least64_t *counter, uint64_t n) {
 /* ---- sqlite_file.c: from a path to a locked, migrated, checked file and the writer's connection
  * ---- */
 
+enum { RP_SQLITE_APPLICATION_ID = 0x52505253 }; /* RPRS */
+/* The newest, which a file has once a broker has opened it. */
+uint32_t rp_sqlite_schema_version(void);
+
 /* Sets path, lock_fd, segment_events, engine.epoch, first_seq, last_seq, and the writer's db and
  * numbers. message as for rp_engine_sqlite_open. */
 enum rp_err rp_sqlite_file_open(struct rp_sqlite *s, const struct rp_engine_sqlite_options *o,
                                 struct rp_buf *message);
-/* Notes in the file that it was closed in order. The writer has stopped. */
+/* Notes in the file that it was closed in order, and lets SQLite copy the WAL back when the
+ * writer's connection goes. The writer has stopped. After a failure it does neither: the WAL is the
+ * only whole copy of what it holds. */
 void rp_sqlite_file_close(struct rp_sqlite *s);
+
+/* What --restore needs of it, on a database that nobody else has. */
+/* Takes <path>.lock, sets lock_fd and mark. */
+enum rp_err rp_sqlite_file_lock(struct rp_sqlite *s, struct rp_buf *message);
+/* From a version to the newest, in a transaction. */
+int rp_sqlite_file_upgrade(sqlite3 *db, uint64_t version);
+/* A new epoch, within a transaction: sessions are forgotten, and next_seq moves far above
+ * *next_seq, so that numbers which the lost part may have given never mean another event. */
+int rp_sqlite_file_renew(sqlite3 *db, uint64_t *next_seq, char ret_epoch[RP_EPOCH_LEN + 1]);
+
+/* ---- sqlite_mark.c ---- */
+
+/* What a copy of the file does not have; "": nothing tells them apart there. */
+void rp_sqlite_file_identity(const char *path, char ret_identity[RP_SQLITE_FILE_SIZE]);
+/* Whether two identities are of different files; false if nothing can be said. */
+bool rp_sqlite_file_is_another(const char *noted, const char *now);
+void rp_sqlite_mark_read(int lock_fd, struct rp_sqlite_mark *ret_mark);
+/* Also the number of this process. sync: a power failure does not undo it. */
+void rp_sqlite_mark_write(int lock_fd, const struct rp_sqlite_mark *mark, bool sync);
+/* From the writer, after a commit. */
+void rp_sqlite_mark_move(struct rp_sqlite *s, uint64_t next_seq);
+/* Why the file at path, with what its meta says, may not be the log that was last written; NULL:
+ * nothing speaks against it. */
+const char *rp_sqlite_mark_doubt(const struct rp_sqlite_mark *mark, const char *path,
+                                 const char *epoch, uint64_t next_seq, const char *file);
+
+/* ---- sqlite_wal.c ---- */
+
+/* Whether the WAL of the file, or of that a link at path leads to, has anything in it. Before
+ * the first connection, which makes one. */
+bool rp_sqlite_wal_exists(const char *path);
+/* Writes the WAL's bytes over themselves and syncs them. Within a write transaction that has not
+ * written anything. */
+int rp_sqlite_wal_settle(sqlite3 *db);
+/* Takes the room that the WAL's index in shared memory will need, once its database is in WAL mode.
+ * Where the disk is full a COMMIT that wants more of it fails after its frames are in the WAL. */
+int rp_sqlite_wal_reserve(sqlite3 *db);
+/* Whether the file is as long as its header says, as one without a WAL must be. */
+int rp_sqlite_has_all_pages(sqlite3 *db, const char *path, bool *ret_has);
+/* Whether file and WAL are of one moment: SQLite's integrity check, and that nothing speaks of a
+ * seq from last_seq + 1 on. *ret_what is "" or what was found. Reads the whole file. */
+int rp_sqlite_check_whole(sqlite3 *db, uint64_t last_seq, char *ret_what, size_t size);
 
 /* ---- sqlite_writer.c ---- */
 
 int rp_sqlite_writer_init(struct rp_sqlite *s); /* statements; the connection is there */
 void *rp_sqlite_writer_main(void *engine);
+uint64_t rp_sqlite_now_ms(void); /* monotonic */
 /* A number in meta, within the transaction. */
 int rp_sqlite_writer_meta(struct rp_sqlite_writer *w, const char *key, uint64_t value);
 
@@ -333,9 +382,7 @@ int rp_sqlite_project(struct rp_sqlite_writer *w, const struct rp_record *r);
 
 /* ---- sqlite_chores.c ---- */
 
-bool rp_sqlite_chores_pending(const struct rp_sqlite_writer *w);
-/* Starts trimming, or answers at once. */
-int rp_sqlite_chores_trim(struct rp_sqlite *s, uint64_t upto);
+bool rp_sqlite_chores_pending(const struct rp_sqlite *s);
 /* One slice within the open transaction; records: how many the transaction has, 0 for one of its
  * own. */
 int rp_sqlite_chores_slice(struct rp_sqlite *s, size_t records);
@@ -357,9 +404,15 @@ void rp_sqlite_index_job_free(struct rp_sqlite_index_job *job);
 int rp_sqlite_checkpointer_init(struct rp_sqlite *s);
 void *rp_sqlite_checkpointer_main(void *engine);
 void rp_sqlite_checkpointer_stop(struct rp_sqlite *s);
-/* The writer's transaction begins (it waits while the checkpointer needs it to) and has ended. */
-void rp_sqlite_checkpointer_enter(struct rp_sqlite *s);
-void rp_sqlite_checkpointer_leave(struct rp_sqlite *s, uint64_t wal_frames);
+/* The writer's transaction begins (it waits while the checkpointer needs it to) and has ended.
+ * SQLITE_OK, or the failure of a pass after which nothing may be written, nor what was just
+ * committed be taken for durable; checkpointer.why says more. */
+RP_MUST_USE int rp_sqlite_checkpointer_enter(struct rp_sqlite *s);
+RP_MUST_USE int rp_sqlite_checkpointer_leave(struct rp_sqlite *s, uint64_t wal_frames);
+/* The WAL takes too much: it is to begin anew although nothing is written to it. */
+void rp_sqlite_checkpointer_ask(struct rp_sqlite *s);
+/* No pass after this. Not between enter and leave. */
+void rp_sqlite_checkpointer_forbid(struct rp_sqlite *s);
 
 /* ---- sqlite_reader.c, sqlite_read.c ---- */
 

@@ -11,14 +11,16 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum {
     FAILURES_MAX = 3, /* input/output errors in a row after which the log is given up */
     CHORES_RETRY_MS = 1000,
+    LOOK_AGAIN_MS = 500, /* whether there is space again */
 };
 
-static uint64_t now_ms(void) {
+uint64_t rp_sqlite_now_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
@@ -60,8 +62,14 @@ static void add_out(struct rp_sqlite_writer *w, enum rp_engine_outcome_kind kind
                            .outcome = {.kind = kind, .err = err, .seq = seq, .record = record}});
 }
 
-static void give_up(struct rp_sqlite *s, int rc) {
+/* The end of writing, with its reason; what is already in `why` is not written over. */
+static void give_up(struct rp_sqlite *s, const char *doing, int rc) {
+    if (s->engine.why[0] == '\0') {
+        rp_sqlite_why(s->writer.db, doing, rc, s->engine.why, sizeof s->engine.why);
+    }
+    rp_sqlite_checkpointer_forbid(s);
     s->writer.failed = true;
+    s->writer.outs.count = 0;
     add_out(&s->writer, RP_ENGINE_FATAL, rp_sqlite_err(rc), 0, NULL);
     rp_sqlite_publish(s, &s->writer.outs);
 }
@@ -75,8 +83,29 @@ static int find_id(struct rp_sqlite_writer *w, const struct rp_record *r, uint64
     return rp_sqlite_run_u64(stmt, ret_seq);
 }
 
-static int write_record(struct rp_sqlite_writer *w, struct rp_record *r) {
+/* It is not stored; a publish that is in the log already is told so all the same. */
+static int refuse_one(struct rp_sqlite_writer *w, struct rp_record *r, enum rp_err err) {
+    uint64_t seq = 0;
+    int rc = r->f.kind == RP_RECORD_EVENT && r->f.id.len > 0 ? find_id(w, r, &seq) : SQLITE_OK;
+    if (seq > 0) {
+        add_out(w, RP_ENGINE_DUPLICATE, RP_OK, seq, r);
+    } else {
+        add_out(w, RP_ENGINE_REFUSED, err, 0, r);
+        w->refused++;
+        w->refused_no_space += err == RP_E_NO_SPACE;
+    }
+    return rc;
+}
+
+static int write_record(struct rp_sqlite *s, struct rp_record *r) {
+    struct rp_sqlite_writer *w = &s->writer;
     bool has_id = r->f.kind == RP_RECORD_EVENT && r->f.id.len > 0;
+    if (s->space.nothing || (s->space.no_events && r->f.kind == RP_RECORD_EVENT)) {
+        return refuse_one(w, r, RP_E_NO_SPACE);
+    }
+    if (has_id && (r->f.flags & RP_RECORD_FIND)) {
+        return refuse_one(w, r, RP_E_NOT_FOUND);
+    }
     sqlite3_stmt *insert = w->stmts[has_id ? RP_SQLITE_W_INSERT_ID : RP_SQLITE_W_INSERT];
     r->seq = w->next_seq;
     rp_sqlite_row_bind(insert, r);
@@ -96,8 +125,19 @@ static int write_record(struct rp_sqlite_writer *w, struct rp_record *r) {
     return rp_sqlite_project(w, r);
 }
 
+/* The checkpointer cannot go on, and says why. */
+static void give_up_too(struct rp_sqlite *s, int failure) {
+    memcpy(s->engine.why, s->checkpointer.why, sizeof s->engine.why);
+    give_up(s, "", failure);
+}
+
 /* How far a transaction came; what was written before COMMIT is certainly gone after a rollback. */
 enum stage { STAGE_RECORDS, STAGE_CHORES, STAGE_COMMIT, STAGE_DONE };
+static const char *const stage_names[] = {
+    [STAGE_RECORDS] = "writing records",
+    [STAGE_CHORES] = "writing the index or trimming",
+    [STAGE_COMMIT] = "COMMIT",
+};
 
 /* Writes the first *n items; *n becomes smaller if that gets too much. */
 static int transaction(struct rp_sqlite *s, const struct rp_sqlite_pending *items, size_t *n,
@@ -105,9 +145,10 @@ static int transaction(struct rp_sqlite *s, const struct rp_sqlite_pending *item
     struct rp_sqlite_writer *w = &s->writer;
     unsigned changed = (unsigned) sqlite3_total_changes(w->db);
     *ret_stage = STAGE_RECORDS;
+    w->refused = w->refused_no_space = 0;
     int rc = rp_sqlite_run(w->stmts[RP_SQLITE_W_BEGIN]);
     for (size_t i = 0; i < *n && rc == SQLITE_OK; i++) {
-        rc = write_record(w, items[i].record);
+        rc = write_record(s, items[i].record);
         bool much = (unsigned) sqlite3_total_changes(w->db) - changed > RP_ENGINE_TRANSACTION_ROWS;
         *n = rc == SQLITE_OK && items[i].last && much ? i + 1 : *n;
     }
@@ -147,7 +188,7 @@ static bool was_kept_out(int rc) {
  * crash; a file that is damaged is not written to. */
 static bool may_go_on(struct rp_sqlite_writer *w, int rc, enum stage stage) {
     int plain = rc & 0xff;
-    if (plain == SQLITE_CORRUPT || plain == SQLITE_NOTADB ||
+    if (plain == SQLITE_CORRUPT || plain == SQLITE_NOTADB || rp_sqlite_lost_writes(rc) ||
         (stage == STAGE_COMMIT && !was_kept_out(rc))) {
         return false;
     }
@@ -156,11 +197,15 @@ static bool may_go_on(struct rp_sqlite_writer *w, int rc, enum stage stage) {
 }
 
 static void refuse(struct rp_sqlite *s, const struct rp_sqlite_pending *items, size_t n, int rc) {
+    struct rp_sqlite_writer *w = &s->writer;
     enum rp_err err = rp_sqlite_err(rc);
+    w->refused = w->refused_no_space = 0;
     for (size_t i = 0; i < n; i++) {
-        add_out(&s->writer, RP_ENGINE_REFUSED, err, 0, items[i].record);
+        (void) refuse_one(w, items[i].record, err); /* what cannot be found is refused */
     }
-    rp_sqlite_count(&s->counters.refused, n);
+    rp_sqlite_count(&s->counters.refused, w->refused);
+    rp_sqlite_count(&s->counters.refused_no_space, w->refused_no_space);
+    rp_sqlite_count(&s->counters.duplicates, n - w->refused);
     rp_sqlite_publish(s, &s->writer.outs);
 }
 
@@ -168,9 +213,14 @@ static void succeed(struct rp_sqlite *s, size_t n, uint64_t first_seq) {
     struct rp_sqlite_writer *w = &s->writer;
     uint64_t written = w->next_seq - first_seq;
     w->failures = 0;
+    if (written > 0) { /* else next_seq may be ahead of what is in the file */
+        rp_sqlite_mark_move(s, w->next_seq);
+    }
     rp_sqlite_count(&s->counters.transactions, 1);
     rp_sqlite_count(&s->counters.records, written);
-    rp_sqlite_count(&s->counters.duplicates, n - written);
+    rp_sqlite_count(&s->counters.duplicates, n - written - w->refused);
+    rp_sqlite_count(&s->counters.refused, w->refused);
+    rp_sqlite_count(&s->counters.refused_no_space, w->refused_no_space);
     if ((w->next_seq - 1) / s->segment_events != (first_seq - 1) / s->segment_events) {
         rp_sqlite_indexer_notify(s, w->next_seq, false);
     }
@@ -185,31 +235,49 @@ static void drop(const struct rp_sqlite_pending *items, size_t n) {
     }
 }
 
+/* Whether there are chores, and none that have failed a moment ago. */
+static bool chores_are_due(struct rp_sqlite *s, uint64_t now_ms) {
+    struct rp_sqlite_chores *c = &s->writer.chores;
+    c->retry_at_ms = now_ms < c->retry_at_ms ? c->retry_at_ms : 0;
+    return c->retry_at_ms == 0 && rp_sqlite_chores_pending(s);
+}
+
 /* One transaction with its outcomes; with n == 0 for chores alone. How many of the items it took.
  */
 static size_t write_group(struct rp_sqlite *s, const struct rp_sqlite_pending *items, size_t n) {
     struct rp_sqlite_writer *w = &s->writer;
     uint64_t first_seq = w->next_seq;
-    bool chores = rp_sqlite_chores_pending(w) && w->chores.retry_at_ms == 0;
+    uint64_t now_ms = rp_sqlite_now_ms();
+    rp_sqlite_space_look(s, now_ms);
+    bool chores = chores_are_due(s, now_ms);
     enum stage stage;
-    rp_sqlite_checkpointer_enter(s);
+    int failure = rp_sqlite_checkpointer_enter(s);
+    if (failure != SQLITE_OK) {
+        (void) !rp_sqlite_checkpointer_leave(s, w->wal_frames);
+        drop(items, n);
+        give_up_too(s, failure);
+        return n;
+    }
     int rc = transaction(s, items, &n, chores, &stage);
     bool sound = rc == SQLITE_OK || roll_back(s, items, n);
     if (rc != SQLITE_OK && chores) {
-        w->chores.retry_at_ms = now_ms() + CHORES_RETRY_MS;
-        bool certain = stage == STAGE_CHORES || was_kept_out(rc);
+        w->chores.retry_at_ms = rp_sqlite_now_ms() + CHORES_RETRY_MS;
+        bool certain = (stage == STAGE_CHORES && !rp_sqlite_lost_writes(rc)) || was_kept_out(rc);
         if (sound && n > 0 && certain) { /* the records alone may fit */
             w->next_seq = first_seq;
             rc = transaction(s, items, &n, false, &stage);
             sound = rc == SQLITE_OK || roll_back(s, items, n);
         }
     }
-    rp_sqlite_checkpointer_leave(s, w->wal_frames);
-    if (rc == SQLITE_OK) {
+    failure = rp_sqlite_checkpointer_leave(s, w->wal_frames);
+    if (failure != SQLITE_OK) { /* of the pages it lost, some may be this transaction's */
+        drop(items, n);
+        give_up_too(s, failure);
+    } else if (rc == SQLITE_OK) {
         succeed(s, n, first_seq);
     } else if (!sound || !may_go_on(w, rc, stage)) {
         drop(items, n);
-        give_up(s, rc);
+        give_up(s, stage_names[stage], rc);
     } else if (n > 0) {
         refuse(s, items, n, rc);
     }
@@ -253,7 +321,8 @@ static int write_epoch(struct rp_sqlite *s, const struct rp_sqlite_epoch_order *
     /* on the disk whatever the mode: no event of the new epoch may survive under the old one */
     int rc = rp_sqlite_exec(
         w->db, "PRAGMA synchronous = FULL; BEGIN IMMEDIATE;" RP_SQLITE_FORGET_SESSIONS);
-    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_text(w->db, "epoch", order->epoch) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_epoch(w->db, order->epoch, next_seq) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_add_gap(w->db, w->next_seq, next_seq) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_writer_meta(w, "next_seq", next_seq) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_exec(w->db, "COMMIT") : rc;
     if (rc != SQLITE_OK && !sqlite3_get_autocommit(w->db)) {
@@ -270,15 +339,19 @@ static void obey_epoch(struct rp_sqlite *s, struct rp_sqlite_epoch_order *order)
     enum rp_err err = RP_E_IO;
     if (!w->failed) {
         uint64_t next_seq = w->next_seq > order->above ? w->next_seq : order->above + 1;
-        rp_sqlite_checkpointer_enter(s);
-        int rc = write_epoch(s, order, next_seq);
-        rp_sqlite_checkpointer_leave(s, w->wal_frames);
-        err = rp_sqlite_err(rc);
-        if (rc == SQLITE_OK) {
-            w->next_seq = next_seq;
+        int failure = rp_sqlite_checkpointer_enter(s);
+        int rc = failure == SQLITE_OK ? write_epoch(s, order, next_seq) : failure;
+        failure = rp_sqlite_checkpointer_leave(s, w->wal_frames);
+        err = rp_sqlite_err(failure == SQLITE_OK ? rc : failure);
+        if (failure != SQLITE_OK) {
+            give_up_too(s, failure);
+        } else if (rc == SQLITE_OK) {
+            w->next_seq = s->mark.next_seq = next_seq;
+            memcpy(s->mark.epoch, order->epoch, RP_EPOCH_LEN);
+            rp_sqlite_mark_write(s->lock_fd, &s->mark, false);
             rp_sqlite_indexer_notify(s, next_seq, false);
         } else if (!was_kept_out(rc)) {
-            give_up(s, rc); /* it may be in the file or not */
+            give_up(s, "beginning a new epoch", rc); /* it may be in the file or not */
         }
     }
     pthread_mutex_lock(&s->inbox.lock);
@@ -291,14 +364,14 @@ static void obey_epoch(struct rp_sqlite *s, struct rp_sqlite_epoch_order *order)
 /* ---- the thread ---- */
 
 struct orders {
-    bool stop, trim;
-    uint64_t trim_upto;
+    bool stop, trim, failed; /* failed: of the checkpointer */
+    uint64_t trim_upto, trim_wall_ms;
     struct rp_sqlite_epoch_order *epoch;
 };
 
 static bool has_input(const struct rp_sqlite_inbox *in) {
     return in->count > 0 || in->stop || in->trim_asked || in->epoch_order != NULL ||
-           in->job != NULL;
+           in->job != NULL || in->checkpoint_failed;
 }
 
 /* Sleeps until there is input, or until chores should be tried again. lock is held. */
@@ -315,24 +388,32 @@ static void sleep_for_input(struct rp_sqlite_inbox *in, uint64_t until_ms) {
     in->writer_waits = false;
 }
 
+/* When the disk is looked at though there is nothing to do; 0: it is not. */
+static uint64_t until_look(const struct rp_sqlite *s) {
+    return s->space.no_events && !s->writer.failed ? rp_sqlite_now_ms() + LOOK_AGAIN_MS : 0;
+}
+
 static struct orders take_input(struct rp_sqlite *s) {
     struct rp_sqlite_inbox *in = &s->inbox;
     struct rp_sqlite_writer *w = &s->writer;
     pthread_mutex_lock(&in->lock);
     while (!has_input(in) || (w->failed && !in->stop && in->epoch_order == NULL)) {
-        struct rp_sqlite_chores *c = &w->chores;
-        bool pending = !w->failed && rp_sqlite_chores_pending(w);
-        if (pending && c->retry_at_ms != 0 && now_ms() >= c->retry_at_ms) {
-            c->retry_at_ms = 0;
-        }
-        if (pending && c->retry_at_ms == 0) {
+        if (!w->failed && chores_are_due(s, rp_sqlite_now_ms())) {
             break;
         }
-        sleep_for_input(in, pending ? c->retry_at_ms : 0);
+        bool pending = !w->failed && rp_sqlite_chores_pending(s);
+        sleep_for_input(in, pending ? w->chores.retry_at_ms : until_look(s));
+        if (!has_input(in) && !w->failed && s->space.no_events) { /* space may be back */
+            pthread_mutex_unlock(&in->lock);
+            rp_sqlite_space_look(s, rp_sqlite_now_ms());
+            pthread_mutex_lock(&in->lock);
+        }
     }
     struct orders orders = {.stop = in->stop,
                             .trim = in->trim_asked,
+                            .failed = in->checkpoint_failed,
                             .trim_upto = in->trim_upto,
+                            .trim_wall_ms = in->trim_wall_ms,
                             .epoch = in->epoch_order};
     if (!w->failed) {
         struct rp_sqlite_pending *empty = w->items;
@@ -350,7 +431,7 @@ static struct orders take_input(struct rp_sqlite *s) {
         w->chores.job_at = w->chores.job_at_next = 0;
         in->job = NULL;
     }
-    in->trim_asked = false;
+    in->trim_asked = in->checkpoint_failed = false;
     in->epoch_order = NULL;
     pthread_mutex_unlock(&in->lock);
     return orders;
@@ -362,14 +443,11 @@ void *rp_sqlite_writer_main(void *engine) {
     for (;;) {
         struct orders orders = take_input(s);
         if (orders.trim && !w->failed) {
-            int rc = rp_sqlite_chores_trim(s, orders.trim_upto);
-            if (rc != SQLITE_OK) {
-                give_up(s, rc);
-            }
+            rp_sqlite_retention_begin(s, orders.trim_upto, orders.trim_wall_ms);
         }
         if (w->items_count > 0) {
             write_batch(s);
-        } else if (!orders.stop && !w->failed && rp_sqlite_chores_pending(w)) {
+        } else if (!w->failed && (orders.failed || (!orders.stop && rp_sqlite_chores_pending(s)))) {
             write_group(s, NULL, 0);
         }
         if (orders.epoch != NULL) {
