@@ -8,6 +8,7 @@
 #include "broker/engine_sqlite.h"
 #include "broker/hub.h"
 #include "broker/report.h"
+#include "broker/upkeep.h"
 #include "common/address.h"
 #include "common/admin.h"
 #include "common/assert.h"
@@ -47,13 +48,22 @@ static const char *const sync_choices[] = {"full", "normal", NULL};
 
 struct options {
     const char *listen, *db, *admin, *curve_key, *allow;
+    struct rp_upkeep upkeep;
     unsigned sync, log_level;
     bool new_epoch, plain_links;
-    uint64_t session_ttl_ms, gateway_timeout_ms, worker_timeout_ms, retain_events, segment_events;
+    const char *retain;
+    uint64_t session_ttl_ms, gateway_timeout_ms, worker_timeout_ms;
+    uint64_t segment_events, disk_budget, disk_reserve;
+    struct rp_retention_limits whole;
 };
 
 /* What is wrong with options that are fine each by itself; NULL: nothing. */
 static const char *find_contradiction(const struct options *o) {
+    if (rp_upkeep_count(&o->upkeep) > 0) {
+        return rp_upkeep_count(&o->upkeep) > 1
+                   ? "--check, --backup and --restore are done one at a time"
+                   : NULL;
+    }
     if (o->curve_key != NULL && o->allow == NULL) {
         return "--curve-key needs --allow, the file that says whose keys may connect";
     }
@@ -124,14 +134,54 @@ static int read_options(struct rp_option_set *set, struct options *o, int argc, 
          .choices = sync_choices,
          .help = "full: what is acknowledged survives a power failure; normal: it survives a "
                  "crash of the broker, and is faster"},
+        {.name = "retain-age",
+         .kind = RP_OPTION_DURATION,
+         .number = &o->whole.age_ms,
+         .fallback = "forever",
+         .min = 1,
+         .word = "forever",
+         .word_number = UINT64_MAX,
+         .help = "how long an event is kept"},
         {.name = "retain-events",
          .kind = RP_OPTION_INTEGER,
-         .number = &o->retain_events,
+         .number = &o->whole.events,
          .fallback = "all",
          .min = 1,
          .word = "all",
          .word_number = UINT64_MAX,
-         .help = "how many of the newest events are kept, rounded up to whole segments"},
+         .help = "how many of the log's newest records are kept, events and others"},
+        {.name = "retain-bytes",
+         .kind = RP_OPTION_SIZE,
+         .number = &o->whole.bytes,
+         .fallback = "all",
+         .min = 1 << 20,
+         .word = "all",
+         .word_number = UINT64_MAX,
+         .help = "how much the log may take of its disk before its oldest part goes"},
+        {.name = "retain",
+         .kind = RP_OPTION_STRING,
+         .text = &o->retain,
+         .value = "RULES",
+         .check = rp_retention_check,
+         .help = "what single rooms keep: NAMESPACES ROOMS [age=7d] [events=1000] [bytes=10M]; … "
+                 "where the first rule that matches a room counts, for each room by itself; * is "
+                 "any text"},
+        {.name = "disk-budget",
+         .kind = RP_OPTION_SIZE,
+         .number = &o->disk_budget,
+         .fallback = "off",
+         .min = 1 << 20,
+         .word = "off",
+         .word_number = UINT64_MAX,
+         .help = "what the log may take of its disk; past it events are refused (no_space), until "
+                 "retention has made room"},
+        {.name = "disk-reserve",
+         .kind = RP_OPTION_SIZE,
+         .number = &o->disk_reserve,
+         .fallback = "64M",
+         .word = "off",
+         .word_number = 0,
+         .help = "what must stay free on that disk; past it events are refused likewise"},
         {.name = "segment-events",
          .kind = RP_OPTION_INTEGER,
          .number = &o->segment_events,
@@ -142,8 +192,28 @@ static int read_options(struct rp_option_set *set, struct options *o, int argc, 
         {.name = "new-epoch",
          .kind = RP_OPTION_FLAG,
          .flag = &o->new_epoch,
-         .help = "for a file that was put back from a copy: old offsets are not taken any more, "
-                 "and all sessions begin anew"},
+         .help = "for a file that may have lost its end: old offsets are not taken any more, and "
+                 "all sessions begin anew. A copy that was put back is noticed without it"},
+        {.name = "Care of the log, instead of running", .kind = RP_OPTION_GROUP},
+        {.name = "check",
+         .kind = RP_OPTION_STRING,
+         .text = &o->upkeep.check,
+         .value = "DB",
+         .help = "look for damage in the log of that file, which a broker may use meanwhile; "
+                 "changes nothing. Ends with 0: sound, 1: damaged, 2: it could not be looked at. "
+                 "Damage in pages that hold nothing is not seen"},
+        {.name = "backup",
+         .kind = RP_OPTION_STRING,
+         .text = &o->upkeep.backup,
+         .value = "FILE",
+         .help = "copy the log of --db, which a broker may use meanwhile, as it is at this moment, "
+                 "into a new file"},
+        {.name = "restore",
+         .kind = RP_OPTION_STRING,
+         .text = &o->upkeep.restore,
+         .value = "FILE",
+         .help = "make the log of --db, which must not be there, from a backup, after checking it. "
+                 "It gets a new epoch: clients do not recover and begin anew"},
         {.name = "Sessions", .kind = RP_OPTION_GROUP},
         {.name = "session-ttl",
          .kind = RP_OPTION_DURATION,
@@ -197,6 +267,7 @@ struct broker {
     struct event_base *base;
     struct event *hub_events[RP_HUB_FDS_MAX], *wake_event, *timer, *stop_events[2], *hangup_event;
     int wake_fd;
+    struct rp_retention *retention;
     struct rp_engine *engine;
     struct rp_core *core;
     const struct rp_core_stats *stats; /* the core's own: counters live, gauges as last asked */
@@ -204,6 +275,7 @@ struct broker {
     struct rp_admin *admin;
     struct rp_report report;
     struct rp_report_links links_told;
+    bool space_told;
     const char *allow_file; /* NULL: none */
 
     bool stopping;
@@ -281,6 +353,7 @@ static void tell_notices(struct broker *b) {
         rp_log_warn("notice text=%s", notice);
     }
     rp_report_links(b->core, b->stats, &b->links_told);
+    rp_report_space(b->engine, &b->space_told);
 }
 
 /* One round of work. True: there is more to do at once. */
@@ -317,8 +390,8 @@ static int run(struct broker *b) {
         enum rp_err failure = rp_core_failure(b->core);
         if (failure != RP_OK) {
             rp_log_error("the log cannot be written any more, see to the disk and start again "
-                         "error=%s",
-                         rp_strerror(failure));
+                         "error=%s why=%s",
+                         rp_strerror(failure), b->engine->why);
             return EXIT_FAILURE;
         }
         if (b->stopping && is_drained(b)) {
@@ -353,10 +426,15 @@ static bool fail(const char *what, const char *which, const char *why) {
 }
 
 static bool open_log(struct broker *b, const struct options *o) {
+    enum rp_err parsed = rp_retention_new(&o->whole, o->retain, &b->retention);
+    RP_ASSERT(parsed == RP_OK); /* the option is checked */
     const struct rp_engine_sqlite_options options = {.path = o->db,
                                                      .sync_full = o->sync == SYNC_FULL,
                                                      .new_epoch = o->new_epoch,
                                                      .segment_events = o->segment_events,
+                                                     .retention = b->retention,
+                                                     .budget_bytes = o->disk_budget,
+                                                     .reserve_bytes = o->disk_reserve,
                                                      .queue_records_max = RP_ENGINE_QUEUE_RECORDS,
                                                      .queue_bytes_max = RP_ENGINE_QUEUE_BYTES,
                                                      .readers_count = READERS,
@@ -378,7 +456,7 @@ static bool make_core(struct broker *b, const struct options *o) {
     struct rp_core_config config = {.session_ttl_ms = o->session_ttl_ms,
                                     .gateway_timeout_ms = o->gateway_timeout_ms,
                                     .worker_timeout_ms = o->worker_timeout_ms,
-                                    .retain_events = o->retain_events,
+                                    .retention_ms = RP_RETENTION_MS,
                                     .tail_records_max = RP_TAIL_RECORDS,
                                     .tail_bytes_max = RP_TAIL_BYTES,
                                     .link_credit_bytes = RP_LINK_CREDIT_BYTES,
@@ -487,6 +565,7 @@ static void close_all(struct broker *b) {
     if (b->engine != NULL) {
         b->engine->ops->close(b->engine);
     }
+    rp_retention_free(b->retention);
     event_base_free(b->base);
     close(b->wake_fd);
 }
@@ -504,7 +583,9 @@ int main(int argc, char **argv) {
     struct options options;
     struct rp_option_set set;
     int status = read_options(&set, &options, argc, argv);
-    if (status < 0) {
+    if (status < 0 && rp_upkeep_count(&options.upkeep) > 0) {
+        status = rp_upkeep_run(&options.upkeep, options.db);
+    } else if (status < 0) {
         rp_log_set_level((enum rp_log_level) options.log_level);
         signal(SIGPIPE, SIG_IGN);
         raise_file_limit();

@@ -126,6 +126,13 @@ static enum rp_err put_events(struct rp_buf *out, const struct rp_core_stats *s)
                 "Events without an ack that could not be found for a session that came back."),
         COUNTER("replay_pages", s->replay_pages, "Pages of such events."),
         COUNTER("reads", s->reads, "Reads of old events asked of the engine."),
+        COUNTER("shared_hits", s->shared_hits,
+                "Times a session found a room's page of old events, or a read under way."),
+        COUNTER("shared_misses", s->shared_misses, "Of the reads, those of such pages."),
+        COUNTER("shared_evictions", s->shared_evictions,
+                "Such pages given up for others, for want of memory."),
+        GAUGE("shared_pages", s->shared_pages, "Such pages in memory, or being read."),
+        GAUGE("shared_bytes", s->shared_bytes, "What they take, or may take."),
         GAUGE("cursors", s->cursors, "Sessions that catch up."),
         GAUGE("head_seq", s->head, "Newest seq of the log."),
         GAUGE("first_seq", s->first, "Oldest seq that may still be in the log."),
@@ -151,7 +158,20 @@ static enum rp_err put_engine(struct rp_buf *out, const struct rp_engine *engine
                 "Times it could not because of a reader: look for a long sqlite3 shell."),
         COUNTER("engine_segments_indexed", s.segments_indexed, "Segments indexed by room."),
         COUNTER("engine_index_failures", s.index_failures, "Segments whose indexing failed."),
-        COUNTER("engine_segments_trimmed", s.segments_trimmed, "Segments removed by retention."),
+        COUNTER("engine_segments_trimmed", s.segments_trimmed,
+                "Indexed segments that retention has removed to their end."),
+        COUNTER("engine_retention_rounds", s.retention_rounds, "Rounds of retention done."),
+        COUNTER("engine_events_trimmed", s.events_trimmed, "Events removed by retention."),
+        COUNTER("engine_rooms_trimmed", s.rooms_trimmed,
+                "Times a room lost its oldest events to retention."),
+        COUNTER("engine_pages_vacuumed", s.pages_vacuumed,
+                "Pages of the file given back to the file system."),
+        GAUGE("engine_used_bytes", s.used_bytes, "What counts against --disk-budget."),
+        GAUGE("engine_disk_free_bytes", s.free_bytes, "Free on the disk the log is on."),
+        GAUGE("engine_no_space", s.no_space,
+              "1 while events are refused for want of space: --disk-budget, --disk-reserve."),
+        COUNTER("engine_refused_no_space", s.refused_no_space,
+                "Records refused for want of space."),
         COUNTER("engine_reads", s.reads, "Reads of old events done."),
         COUNTER("engine_reads_failed", s.reads_failed, "Reads of old events that failed."),
     };
@@ -173,13 +193,16 @@ bool rp_report_health(void *ctx, struct rp_buf *out) {
     struct rp_report *report = ctx;
     const struct rp_core_stats *s = rp_core_stats(report->core);
     bool accepts = rp_core_wants_input(report->core);
-    enum rp_err full = rp_buf_printf(
-        out,
-        ",\"epoch\":\"%s\",\"head\":%" PRIu64 ",\"first\":%" PRIu64 ",\"gateways\":%" PRIu64
-        ",\"workers\":%" PRIu64 ",\"sessions\":%" PRIu64 ",\"connected\":%" PRIu64
-        ",\"log_full\":%s,\"stopping\":%s",
-        report->engine->epoch, s->head, s->first, s->gateways, s->workers, s->sessions,
-        s->connected, accepts ? "false" : "true", report->stopping ? "true" : "false");
+    struct rp_engine_sqlite_stats engine;
+    rp_engine_sqlite_stats(report->engine, &engine);
+    enum rp_err full =
+        rp_buf_printf(out,
+                      ",\"epoch\":\"%s\",\"head\":%" PRIu64 ",\"first\":%" PRIu64
+                      ",\"gateways\":%" PRIu64 ",\"workers\":%" PRIu64 ",\"sessions\":%" PRIu64
+                      ",\"connected\":%" PRIu64 ",\"log_full\":%s,\"no_space\":%s,\"stopping\":%s",
+                      report->engine->epoch, s->head, s->first, s->gateways, s->workers,
+                      s->sessions, s->connected, accepts ? "false" : "true",
+                      engine.no_space ? "true" : "false", report->stopping ? "true" : "false");
     (void) full; /* a few hundred bytes */
     return !report->stopping && rp_core_failure(report->core) == RP_OK;
 }
@@ -231,6 +254,26 @@ void rp_report_links(struct rp_core *core, const struct rp_core_stats *live,
         rp_log_info("an app worker is gone, others get its sockets gone=%" PRIu64
                     " workers=%" PRIu64,
                     is.workers_lost - told->workers_lost, workers);
+    }
+    *told = is;
+}
+
+void rp_report_space(const struct rp_engine *engine, bool *told) {
+    struct rp_engine_sqlite_stats s;
+    rp_engine_sqlite_stats(engine, &s);
+    bool is = s.no_space != 0;
+    if (is == *told) {
+        return;
+    }
+    if (is) {
+        rp_log_warn("the log has no room on its disk, events are refused until it has: see "
+                    "--disk-budget, --disk-reserve, --retain-bytes used_bytes=%" PRIu64
+                    " disk_free_bytes=%" PRIu64,
+                    s.used_bytes, s.free_bytes);
+    } else {
+        rp_log_info("the log has room again, events are taken refused=%" PRIu64
+                    " used_bytes=%" PRIu64 " disk_free_bytes=%" PRIu64,
+                    s.refused_no_space, s.used_bytes, s.free_bytes);
     }
     *told = is;
 }

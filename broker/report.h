@@ -24,3 +24,7 @@ struct rp_report_links {
 };
 void rp_report_links(struct rp_core *core, const struct rp_core_stats *live,
                      struct rp_report_links *told);
+
+/* A line of log when the engine began to refuse events for want of space, or ended to, since the
+ * last call. */
+void rp_report_space(const struct rp_engine *engine, bool *told);
