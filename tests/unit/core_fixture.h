@@ -4,6 +4,7 @@
 
 #include "broker/core.h"
 #include "broker/engine_memory.h"
+#include "broker/state.h"
 #include "common/alloc.h"
 #include "common/limits.h"
 #include "common/list.h"
@@ -33,6 +34,9 @@ struct bench {
     struct rp_engine *engine;
     struct rp_core *core;
     struct rp_core_config config;
+    uint64_t retain_events; /* of the whole log */
+    const char *retain;     /* rules; NULL: none */
+    struct rp_retention *retention;
     struct rp_now now;
     size_t engine_queue;
     struct rp_list received, taken; /* struct got */
@@ -54,23 +58,29 @@ static void bench_random(void *ctx, void *out, size_t len) {
 }
 
 static void bench_open(void) {
+    struct rp_retention_limits whole = RP_RETENTION_UNLIMITED;
+    whole.events = bench.retain_events;
+    assert_int_equal(rp_retention_new(&whole, bench.retain, &bench.retention), RP_OK);
     bench.engine = rp_engine_memory_open(bench.store, bench.engine_queue);
+    rp_engine_memory_retain(bench.engine, bench.retention);
     assert_int_equal(rp_core_new(&bench.config, bench.engine, bench.now, &bench.core), RP_OK);
 }
 
 static void bench_close(void) {
     bench.core = rp_core_free(bench.core);
     bench.engine->ops->close(bench.engine);
+    bench.retention = rp_retention_free(bench.retention);
 }
 
 static int bench_setup(void **state) {
     (void) state;
     bench = (struct bench){.now = {.mono_ms = 1000000, .wall_ms = 1700000000000},
                            .engine_queue = 10000,
+                           .retain_events = UINT64_MAX,
                            .config = {.session_ttl_ms = 60000,
                                       .gateway_timeout_ms = 8000,
                                       .worker_timeout_ms = 1000,
-                                      .retain_events = UINT64_MAX,
+                                      .retention_ms = 1,
                                       .tail_records_max = 10000,
                                       .tail_bytes_max = 64 << 20,
                                       .link_credit_bytes = 1 << 20,
@@ -370,6 +380,28 @@ BENCH_UNUSED static uint64_t publish(struct member m, const char *room, const ch
     uint64_t num = ask_publish(m, room, args);
     run();
     return assert_done(m.link_id, num);
+}
+
+/* Whoever has a link says that it has seen all that was put on it. */
+BENCH_UNUSED static void say_seen(void) {
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&bench.core->peers, it, tmp) {
+        const struct rp_peer *peer = RP_CONTAINER_OF(it, struct rp_peer, node);
+        if (peer->state == RP_PEER_UP) {
+            struct rp_op_heartbeat heartbeat = {.pos = rp_core_peer_pos(bench.core, peer),
+                                                .consumed = peer->link.peer_consumed};
+            send(peer->link_id, (struct rp_op){.kind = RP_OP_HEARTBEAT, .heartbeat = heartbeat});
+        }
+    }
+}
+
+/* Rounds of retention; what they find is told with the next turn. */
+BENCH_UNUSED static void trim(void) {
+    for (int i = 0; i < 3; i++) {
+        say_seen();
+        pass_ms(300);
+        run();
+    }
 }
 
 /* The answer to HISTORY, as JSON; since: UINT64_MAX for the newest. */

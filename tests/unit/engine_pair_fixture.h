@@ -18,12 +18,14 @@ static inline void pair_init(struct pair *p) {
     fixture_open(&p->f);
     p->store = rp_memory_store_new("epoch001");
     p->memory = rp_engine_memory_open(p->store, 1000);
+    rp_engine_memory_retain(p->memory, p->f.retention);
 }
 
 static inline void pair_reopen(struct pair *p) {
     fixture_reopen(&p->f);
     p->memory->ops->close(p->memory);
     p->memory = rp_engine_memory_open(p->store, 1000);
+    rp_engine_memory_retain(p->memory, p->f.retention);
     assert_int_equal(p->memory->first_seq, p->f.e->first_seq);
 }
 
@@ -55,7 +57,7 @@ static inline uint64_t pair_put(struct pair *p, const struct rp_record_fields *f
 
 static inline void pair_trim(struct pair *p, uint64_t upto) {
     uint64_t trimmed = fixture_trim(&p->f, upto);
-    assert_int_equal(p->memory->ops->trim(p->memory, trimmed), RP_OK);
+    assert_int_equal(p->memory->ops->trim(p->memory, trimmed, 0), RP_OK);
     struct rp_engine_outcome o = pair_memory_next(p);
     assert_int_equal(o.kind, RP_ENGINE_TRIMMED);
     assert_int_equal(o.seq, trimmed);

@@ -31,6 +31,7 @@ struct fixture {
     struct rp_engine *e;
     struct rp_buf message;
     struct rp_rng rng;
+    struct rp_retention *retention; /* keeps one record: a trim goes as far as it is told to */
 };
 
 static inline void fixture_wake(void *ctx) {
@@ -43,7 +44,12 @@ static inline void fixture_init(struct fixture *f) {
     snprintf(f->path, sizeof f->path, "%s/log.db", f->dir);
     sem_init(&f->woken, 0, 0);
     rp_buf_init(&f->message, 4096);
+    struct rp_retention_limits whole = RP_RETENTION_UNLIMITED;
+    whole.events = 1;
+    assert_int_equal(rp_retention_new(&whole, NULL, &f->retention), RP_OK);
     f->options = (struct rp_engine_sqlite_options){.path = f->path,
+                                                   .retention = f->retention,
+                                                   .budget_bytes = UINT64_MAX,
                                                    .sync_full = true,
                                                    .segment_events = 64,
                                                    .queue_records_max = 100000,
@@ -51,6 +57,15 @@ static inline void fixture_init(struct fixture *f) {
                                                    .readers_count = 2,
                                                    .wake = fixture_wake,
                                                    .wake_ctx = f};
+}
+
+/* Instead of the newest record, what is not older. */
+static inline void fixture_keep_for(struct fixture *f, uint64_t age_ms) {
+    struct rp_retention_limits whole = RP_RETENTION_UNLIMITED;
+    whole.age_ms = age_ms;
+    rp_retention_free(f->retention);
+    assert_int_equal(rp_retention_new(&whole, NULL, &f->retention), RP_OK);
+    f->options.retention = f->retention;
 }
 
 static inline enum rp_err fixture_try_open(struct fixture *f) {
@@ -79,11 +94,17 @@ static inline void fixture_done(struct fixture *f) {
     if (f->e != NULL) {
         fixture_close(f);
     }
+    rp_retention_free(f->retention);
     rp_buf_done(&f->message);
     sem_destroy(&f->woken);
-    char command[160];
-    snprintf(command, sizeof command, "rm -rf '%s'", f->dir);
-    assert_int_equal(system(command), 0);
+    static const char *const ends[] = {"", "-wal", "-shm", "-journal", ".lock"};
+    char text[160];
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        snprintf(text, sizeof text, "%s%s", f->path, ends[i]);
+        unlink(text);
+    }
+    snprintf(text, sizeof text, "rm -rf '%s'", f->dir); /* a test may have left more */
+    assert_true(rmdir(f->dir) == 0 || system(text) == 0);
 }
 
 static inline void fixture_sleep(struct fixture *f) {
@@ -174,7 +195,7 @@ static inline struct rp_engine_page *fixture_history(struct fixture *f, const ch
 }
 
 static inline uint64_t fixture_trim(struct fixture *f, uint64_t upto) {
-    assert_int_equal(f->e->ops->trim(f->e, upto), RP_OK);
+    assert_int_equal(f->e->ops->trim(f->e, upto, 0), RP_OK);
     struct rp_engine_outcome o = fixture_next(f);
     assert_int_equal(o.kind, RP_ENGINE_TRIMMED);
     assert_int_equal(o.err, RP_OK);

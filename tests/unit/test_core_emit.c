@@ -151,6 +151,32 @@ static void test_a_resent_emit_is_done_once(void **state) {
     assert_int_equal(count_records(RP_RECORD_EVENT), 1);
 }
 
+/* The refusal is lost with its link; what was emitted after it is in the log. */
+static void test_a_refused_emit_does_not_come_late(void **state) {
+    (void) state;
+    begin();
+    struct rp_op refused = emit_op("/", "", 0), stored = emit_op("/", "", 0);
+    uint64_t seen = rp_core_stats(bench.core)->head;
+    rp_engine_memory_refuse(bench.engine, 1);
+    send(WORKER, refused);
+    send(WORKER, stored);
+    run();
+    lose_link(WORKER);
+    forget(&bench.received);
+    worker_hello(WORKER, 111, EPOCH, seen);
+    serve(WORKER, "/", 0);
+    send(WORKER, refused);
+    send(WORKER, stored);
+    resumed(WORKER);
+    run();
+    next(WORKER, RP_OP_WELCOME);
+    assert_failed(WORKER, refused.emit.num, "unavailable");
+    assert_done(WORKER, stored.emit.num);
+    assert_int_equal(count_records(RP_RECORD_EVENT), 1);
+    forget(&bench.received);
+    do_request(WORKER, emit_op("/", "", 0));
+}
+
 /* ---- acks ---- */
 
 static uint64_t emit_owed(uint64_t expected, struct rp_op *ret_op) {
@@ -740,6 +766,7 @@ int main(void) {
         BENCH_TEST(test_a_pattern_means_all_its_namespaces),
         BENCH_TEST(test_requests_that_make_no_sense_are_refused),
         BENCH_TEST(test_a_resent_emit_is_done_once),
+        BENCH_TEST(test_a_refused_emit_does_not_come_late),
         BENCH_TEST(test_acks_come_once_and_in_order),
         BENCH_TEST(test_an_ack_that_the_log_refuses_may_come_again),
         BENCH_TEST(test_acks_survive_lost_links_and_restarts),

@@ -1,64 +1,6 @@
 /* tests/unit/test_core_replay.c — broker/replay, broker/read: sessions that catch up. Exactly what
  * they missed, in order, once; or the truth that it is gone. */
-#include "tests/unit/core_fixture.h"
-
-static struct member member_of(struct rp_op connected, uint64_t link_id) {
-    return (struct member){link_id, connected.connected.session, connected.connected.conn};
-}
-
-static void page_done(struct member m, uint64_t page) {
-    send(m.link_id,
-         (struct rp_op){.kind = RP_OP_PAGE_DONE,
-                        .page_done = {.session = m.session, .conn = m.conn, .page = page}});
-    run();
-}
-
-/* The session's connection is lost, and its gateway says so. */
-static void disconnect(struct member m) {
-    uint64_t num = bench.next_num++;
-    send(m.link_id, (struct rp_op){.kind = RP_OP_CLOSE,
-                                   .close = {.num = num, .session = m.session, .conn = m.conn}});
-    run();
-    assert_done(m.link_id, num);
-}
-
-/* The seqs of the REPLAYs that come next, as text: "4 6 ". */
-static void replays_text(struct member m, uint64_t history, char *ret_text) {
-    *ret_text = '\0';
-    struct rp_list *it, *tmp;
-    RP_LIST_FOR(&bench.received, it, tmp) {
-        struct got *got = RP_CONTAINER_OF(it, struct got, node);
-        if (got->link_id != m.link_id) {
-            continue;
-        }
-        if (got->op.kind != RP_OP_REPLAY) {
-            return;
-        }
-        assert_int_equal(got->op.replay.conn, m.conn);
-        assert_int_equal(got->op.replay.history, history);
-        ret_text += sprintf(ret_text, "%d ", (int) got->op.replay.seq);
-        next(m.link_id, RP_OP_REPLAY);
-    }
-}
-
-static void assert_replays(struct member m, uint64_t history, const char *expected) {
-    char text[4096];
-    replays_text(m, history, text);
-    assert_string_equal(text, expected);
-}
-
-/* ---- recovery ---- */
-
-/* Comes back with an offset and gets the CONNECTED; what follows is left to be looked at. */
-static struct member come_back(uint64_t link_id, const char *offset, bool recovered) {
-    static unsigned pid = 50;
-    uint64_t num = ask_connect(link_id, ++pid % 100 + 50, 1, offset);
-    run();
-    struct rp_op got = next(link_id, RP_OP_CONNECTED);
-    assert_int_equal(got.connected.num, num);
-    assert_int_equal(got.connected.recovered, recovered);
-    return member_of(got, link_id);
-}
+#include "tests/unit/replay_fixture.h"
 
 /* The log of most tests: 1 and 2 open, 3 joins a, then a publish to a and b in turns: 4 a, 5 b,
  * 6 a, … 13 b. Session 1 is disconnected with 14. */
@@ -560,17 +502,9 @@ static void test_a_duplicate_waits_for_its_event_on_a_link_behind(void **state) 
 
 /* ---- what is gone ---- */
 
-/* Retention removes what is older than the newest 6 records. */
-static void trim(void) {
-    for (int i = 0; i < 3; i++) {
-        pass_ms(300);
-        run();
-    }
-}
-
 static void test_missed_events_that_are_gone_are_told(void **state) {
     (void) state;
-    bench.config.retain_events = 6;
+    bench.retain_events = 6;
     bench_reconfigure();
     link_up(1, 5);
     struct member other = miss_ten(1); /* 14 records; a's newest are 10 and 12 */
@@ -588,7 +522,7 @@ static void test_missed_events_that_are_gone_are_told(void **state) {
 /* Older than the log's start alone is not too old: nothing of its own rooms may be missing. */
 static void test_trimmed_events_of_other_rooms_do_not_matter(void **state) {
     (void) state;
-    bench.config.retain_events = 6;
+    bench.retain_events = 6;
     bench_reconfigure();
     link_up(1, 5);
     struct member other = miss_ten(1);
@@ -609,13 +543,14 @@ static void test_trimmed_events_of_other_rooms_do_not_matter(void **state) {
  * it goes on, its connection ends: skipping them would be a lie. */
 static void test_a_replay_that_cannot_be_finished_is_ended(void **state) {
     (void) state;
-    bench.config.retain_events = 6;
+    bench.retain_events = 6;
     bench.config.tail_records_max = 9;
     bench.config.page_events = 1;
     bench_reconfigure();
     link_up(1, 5);
     miss_ten(1);
     struct member m = come_back(1, "8-epoc", true);
+    say_seen();
     lose_link(1);
     forget(&bench.received);
     link_up(2, 6);
@@ -642,7 +577,7 @@ static void test_a_replay_that_cannot_be_finished_is_ended(void **state) {
 /* What a replay still needs is not removed. */
 static void test_a_replay_holds_what_it_needs(void **state) {
     (void) state;
-    bench.config.retain_events = 6;
+    bench.retain_events = 6;
     bench.config.page_events = 1;
     bench_reconfigure();
     link_up(1, 5);
@@ -670,7 +605,7 @@ static void test_a_replay_holds_what_it_needs(void **state) {
 
 static void test_a_join_tells_that_its_history_is_incomplete(void **state) {
     (void) state;
-    bench.config.retain_events = 6;
+    bench.retain_events = 6;
     bench.config.tail_records_max = 5;
     bench_reconfigure();
     link_up(1, 5);

@@ -223,6 +223,32 @@ static void test_duplicate_id_answers_with_the_first_seq(void **state) {
     fixture_done(&f);
 }
 
+/* What is only looked for is not stored. */
+static void test_what_is_to_be_found_is_not_stored(void **state) {
+    (void) state;
+    struct fixture f;
+    fixture_init(&f);
+    fixture_open(&f);
+    struct rp_record_fields event = {.kind = RP_RECORD_EVENT,
+                                     .nsp = RP_BYTES_LIT("/"),
+                                     .room = RP_BYTES_LIT("a"),
+                                     .args = RP_BYTES_LIT("[]"),
+                                     .id = RP_BYTES_LIT("x"),
+                                     .flags = RP_RECORD_FIND};
+    fixture_append(&f, &event);
+    struct rp_engine_outcome o = fixture_next(&f);
+    assert_int_equal(o.kind, RP_ENGINE_REFUSED);
+    assert_int_equal(o.err, RP_E_NOT_FOUND);
+    rp_record_unref(o.record);
+    event.flags = 0;
+    uint64_t seq = fixture_put(&f, &event);
+    event.flags = RP_RECORD_FIND;
+    fixture_append(&f, &event);
+    fixture_expect_duplicate(&f, seq);
+    assert_string_equal(fixture_sql(&f, "SELECT count(*) FROM event"), "1");
+    fixture_done(&f);
+}
+
 static void test_duplicate_ids_within_a_batch_share_one_seq(void **state) {
     (void) state;
     struct fixture f;
@@ -474,7 +500,7 @@ static void test_new_epoch_forgets_sessions_and_jumps(void **state) {
     struct rp_engine_page *page = fixture_history(&f, "r", 0);
     assert_int_equal(page->records_count, 210);
     rp_engine_page_free(page);
-    assert_int_equal(fixture_trim(&f, above), 64);
+    assert_int_equal(fixture_trim(&f, above), above);
     fixture_done(&f);
 }
 
@@ -525,7 +551,8 @@ static void test_epoch_is_renewed_when_events_may_be_lost(void **state) {
         assert_int_equal(l->members_count, cases[i].renewed ? 0 : 1);
         assert_int_equal(l->records_count, 2);
         loaded_free(l);
-        assert_int_equal(fixture_fill(&f, "r", 1), 3);
+        /* none of the seqs comes again that the part may have had which was lost */
+        assert_int_equal(fixture_fill(&f, "r", 1), cases[i].renewed ? 3 + RP_SEQ_JUMP : 3);
         fixture_done(&f);
     }
 }
@@ -570,7 +597,7 @@ static void test_views_answer_while_the_log_is_open(void **state) {
          "'-') "
          "FROM sessions",
          "sid-1 connected fedcba9876543210 2023-11-14T22:13:20.123Z -"},
-        {"PRAGMA user_version", "3"},
+        {"PRAGMA user_version", "4"},
         {"PRAGMA integrity_check", "ok"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -700,7 +727,7 @@ static void test_appends_reads_and_trims_together(void **state) {
             f.e->ops->cancel(f.e, from);
         }
         if (!trimming && head > trimmed + KEEP + 256) {
-            assert_int_equal(f.e->ops->trim(f.e, head - KEEP), RP_OK);
+            assert_int_equal(f.e->ops->trim(f.e, head - KEEP, 0), RP_OK);
             trimming = true;
         }
         struct rp_engine_outcome outcomes[64];
@@ -747,6 +774,7 @@ int main(void) {
         cmocka_unit_test(test_records_of_one_append_are_one_transaction),
         cmocka_unit_test(test_duplicate_id_answers_with_the_first_seq),
         cmocka_unit_test(test_duplicate_ids_within_a_batch_share_one_seq),
+        cmocka_unit_test(test_what_is_to_be_found_is_not_stored),
         cmocka_unit_test(test_projections_follow_every_kind_of_record),
         cmocka_unit_test(test_new_epoch_forgets_sessions_and_jumps),
         cmocka_unit_test(test_epoch_is_renewed_when_events_may_be_lost),

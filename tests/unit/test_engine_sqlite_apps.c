@@ -100,9 +100,10 @@ static void test_a_file_of_version_2_is_read_and_written_to(void **state) {
     (void) state;
     struct fixture f;
     make_version_2(&f);
+    f.options.retention = NULL;
     fixture_open(&f);
     assert_true(f.message.len > 0);
-    expect_sql(&f, "PRAGMA user_version", "3");
+    expect_sql(&f, "PRAGMA user_version", "4");
     assert_string_equal(f.e->epoch, "epoch002");
     struct loaded *l = fixture_load(&f, 0);
     assert_int_equal(l->sessions_count, 2);

@@ -1,7 +1,8 @@
 /* tests/unit/test_engine_sqlite_faults.c — the SQLite engine when the world does not behave: wrong
- * files, locks, damage, SIGKILL, a full disk, a disk that fails. Disks fail through a SQLite VFS
- * that is told what to break. */
+ * files, locks, damage, SIGKILL, a full disk, a disk that fails; each by itself.
+ * test_engine_sqlite_disk.c lets a disk fail at every point. */
 #include "tests/unit/engine_sqlite_fixture.h"
+#include "tests/vfs/faulty_vfs.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -9,48 +10,15 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-/* ---- a VFS that fails when told to ---- */
-
-static atomic_int write_fault, sync_fault; /* what xWrite and xSync of a WAL answer; 0: they work */
-static sqlite3_vfs *real_vfs, faulty_vfs;
-static const sqlite3_io_methods *real_methods;
-static sqlite3_io_methods faulty_methods;
-
-static int faulty_write(sqlite3_file *file, const void *data, int len, sqlite3_int64 at) {
-    int fault = atomic_load(&write_fault);
-    return fault != 0 ? fault : real_methods->xWrite(file, data, len, at);
-}
-
-static int faulty_sync(sqlite3_file *file, int flags) {
-    int fault = atomic_load(&sync_fault);
-    return fault != 0 ? fault : real_methods->xSync(file, flags);
-}
-
-static int faulty_open(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags,
-                       int *ret_flags) {
-    (void) vfs;
-    int rc = real_vfs->xOpen(real_vfs, name, file, flags, ret_flags);
-    if (rc == SQLITE_OK && (flags & SQLITE_OPEN_WAL)) {
-        if (real_methods == NULL) {
-            real_methods = file->pMethods;
-            faulty_methods = *real_methods;
-            faulty_methods.xWrite = faulty_write;
-            faulty_methods.xSync = faulty_sync;
-        }
-        assert_ptr_equal(file->pMethods, real_methods);
-        file->pMethods = &faulty_methods;
-    }
-    return rc;
-}
+/* ---- a disk that fails when told to ---- */
 
 static int set_up_vfs(void **state) {
     (void) state;
-    real_vfs = sqlite3_vfs_find(NULL);
-    faulty_vfs = *real_vfs;
-    faulty_vfs.zName = "faulty";
-    faulty_vfs.pNext = NULL;
-    faulty_vfs.xOpen = faulty_open;
-    return sqlite3_vfs_register(&faulty_vfs, 1);
+    return faulty_vfs_install();
+}
+
+static void fail_wal(unsigned op, int rc) {
+    faulty_vfs_add((struct faulty_rule){.ops = op, .files = FAULTY_WAL, .rc = rc});
 }
 
 /* ---- wrong files ---- */
@@ -112,9 +80,9 @@ static void test_newer_version_is_refused(void **state) {
     fixture_init(&f);
     fixture_open(&f);
     fixture_close(&f);
+    fixture_sql(&f, "PRAGMA user_version = 5");
+    assert_refused(&f, RP_E_VERSION, "schema version 5");
     fixture_sql(&f, "PRAGMA user_version = 4");
-    assert_refused(&f, RP_E_VERSION, "schema version 4");
-    fixture_sql(&f, "PRAGMA user_version = 3");
     fixture_open(&f);
     fixture_done(&f);
 }
@@ -368,7 +336,7 @@ _Noreturn static void child_main(struct fixture *f, uint64_t num, int out) {
             _exit(4);
         }
         if (count > 0 && !trimming && told[count - 1].seq > CHILD_KEEPS) {
-            trimming = f->e->ops->trim(f->e, told[count - 1].seq - CHILD_KEEPS) == RP_OK;
+            trimming = f->e->ops->trim(f->e, told[count - 1].seq - CHILD_KEEPS, 0) == RP_OK;
         }
     }
 }
@@ -458,10 +426,12 @@ static void test_process_that_ends_after_trimming_all_keeps_its_place(void **sta
     fixture_init(&f);
     pid_t pid = fork();
     if (pid == 0) {
+        fixture_keep_for(&f, 1000);
         fixture_open(&f);
         fixture_fill(&f, "r", 128);
         fixture_wait_indexed(&f, 2);
-        _exit(fixture_trim(&f, 128) == 128 ? 0 : 1); /* without closing */
+        assert_int_equal(f.e->ops->trim(f.e, 128, 2000000000000), RP_OK);
+        _exit(fixture_next(&f).seq == 128 ? 0 : 1); /* without closing */
     }
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -475,14 +445,56 @@ static void test_process_that_ends_after_trimming_all_keeps_its_place(void **sta
 
 /* ---- disks ---- */
 
-static void expect_refused(struct fixture *f, size_t n) {
+static void expect_refused(struct fixture *f, size_t n, enum rp_err err) {
     for (size_t i = 0; i < n; i++) {
         struct rp_engine_outcome o = fixture_next(f);
         assert_int_equal(o.kind, RP_ENGINE_REFUSED);
-        assert_int_equal(o.err, RP_E_IO);
+        assert_int_equal(o.err, err);
         assert_int_equal(o.record->seq, 0);
         rp_record_unref(o.record);
     }
+}
+
+/* A newer kernel may know a file's time of birth, and the file is the same. */
+static void test_a_file_without_a_time_of_birth_stays_the_same(void **state) {
+    (void) state;
+    struct fixture f;
+    fixture_init(&f);
+    fixture_open(&f);
+    fixture_close(&f);
+    fixture_sql(&f, "UPDATE meta SET value = substr(value, 1, instr(value, '.')) || '0.0' "
+                    "WHERE key = 'file'");
+    fixture_open(&f);
+    assert_int_equal(f.message.len, 0);
+    fixture_close(&f);
+    fixture_sql(&f, "UPDATE meta SET value = '1' || substr(value, 1, instr(value, '.')) || '0.0' "
+                    "WHERE key = 'file'");
+    fixture_open(&f);
+    assert_true(f.message.len > 0); /* a new epoch */
+    fixture_done(&f);
+}
+
+/* Its WAL, lock and disk are those of the file that the link leads to. */
+static void test_a_killed_log_is_found_behind_a_link(void **state) {
+    (void) state;
+    struct fixture f;
+    char link[128];
+    fixture_init(&f);
+    snprintf(link, sizeof link, "%s/link", f.dir);
+    fixture_open(&f);
+    fixture_close(&f);
+    assert_int_equal(symlink("log.db", link), 0);
+    f.options.path = link;
+    faulty_vfs_reset(1);
+    fixture_open(&f);
+    fixture_fill(&f, "r", 500);
+    faulty_vfs_power_off();
+    fixture_close(&f);
+    faulty_vfs_power_on(FAULTY_CUT_KILL);
+    fixture_open(&f);
+    assert_int_equal(f.e->last_seq, 500);
+    assert_int_equal(f.message.len, 0);
+    fixture_done(&f);
 }
 
 static void test_full_disk_refuses_and_recovers(void **state) {
@@ -491,18 +503,18 @@ static void test_full_disk_refuses_and_recovers(void **state) {
     fixture_init(&f);
     fixture_open(&f);
     assert_int_equal(fixture_fill(&f, "r", 3), 3);
-    atomic_store(&write_fault, SQLITE_FULL);
+    fail_wal(FAULTY_WRITE, SQLITE_FULL);
     struct rp_record_fields event = fixture_event("r", "[1]");
     event.id = RP_BYTES_LIT("again");
     for (size_t i = 0; i < 200; i++) { /* it goes on for as long as the disk is full */
         fixture_append(&f, &event);
-        expect_refused(&f, 1);
+        expect_refused(&f, 1, RP_E_NO_SPACE);
     }
     struct rp_engine_page *page = fixture_history(&f, "r", 0); /* reading works */
     assert_int_equal(page->records_count, 3);
     rp_engine_page_free(page);
-    assert_int_equal(f.e->ops->new_epoch(f.e, "aaaabbbb", 100), RP_E_IO);
-    atomic_store(&write_fault, 0);
+    assert_int_equal(f.e->ops->new_epoch(f.e, "aaaabbbb", 100), RP_E_NO_SPACE);
+    faulty_vfs_mend();
     uint64_t seq = fixture_put(&f, &event); /* the refused ones are not in the log */
     assert_true(seq > 3);
     fixture_reopen(&f);
@@ -520,15 +532,54 @@ static void test_full_disk_does_not_stop_index_and_trim_for_good(void **state) {
     fixture_open(&f);
     fixture_fill(&f, "r", 200);
     fixture_wait_indexed(&f, 3);
-    atomic_store(&write_fault, SQLITE_FULL);
-    assert_int_equal(f.e->ops->trim(f.e, 128), RP_OK);
+    fail_wal(FAULTY_WRITE, SQLITE_FULL);
+    assert_int_equal(f.e->ops->trim(f.e, 128, 0), RP_OK);
     usleep(20000);
     struct rp_engine_outcome o;
     assert_int_equal(f.e->ops->poll(f.e, &o, 1), 0);
-    atomic_store(&write_fault, 0);
+    faulty_vfs_mend();
     o = fixture_next(&f); /* by itself, without an append */
     assert_int_equal(o.kind, RP_ENGINE_TRIMMED);
     assert_int_equal(o.seq, 128);
+    fixture_done(&f);
+}
+
+static uint64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t) now.tv_sec * 1000 + (uint64_t) now.tv_nsec / 1000000;
+}
+
+/* The writer never finds an empty queue. */
+static void test_a_busy_writer_tries_its_chores_again(void **state) {
+    (void) state;
+    enum { WAITING = 2 * RP_ENGINE_TRANSACTION_RECORDS };
+    struct fixture f;
+    fixture_init(&f);
+    fixture_open(&f);
+    fixture_fill(&f, "r", 200);
+    faulty_vfs_reset(1);
+    faulty_vfs_add((struct faulty_rule){
+        .ops = FAULTY_SYNC, .files = FAULTY_WAL, .rc = SQLITE_OK, .slow_us = 50000});
+    faulty_vfs_add((struct faulty_rule){
+        .ops = FAULTY_WRITE, .files = FAULTY_WAL, .times = 1, .rc = SQLITE_FULL});
+    assert_int_equal(f.e->ops->trim(f.e, 128, 0), RP_OK);
+    struct rp_record_fields event = fixture_event("r", "[1]");
+    size_t waiting = 0;
+    bool trimmed = false;
+    uint64_t until_ms = now_ms() + 6000;
+    while (waiting > 0 || !trimmed) {
+        for (; waiting < WAITING && !trimmed && now_ms() < until_ms; waiting++) {
+            fixture_append(&f, &event);
+        }
+        assert_true(waiting > 0); /* else it was trimmed only when there was nothing else to do */
+        struct rp_engine_outcome o = fixture_next(&f);
+        trimmed = trimmed || o.kind == RP_ENGINE_TRIMMED;
+        waiting -= o.record != NULL ? 1 : 0;
+        rp_record_unref(o.record);
+    }
+    assert_true(faulty_vfs_broken() > 0);
+    faulty_vfs_mend();
     fixture_done(&f);
 }
 
@@ -548,12 +599,12 @@ static void test_failing_sync_is_fatal(void **state) {
     fixture_init(&f);
     fixture_open(&f);
     fixture_fill(&f, "r", 3);
-    atomic_store(&sync_fault, SQLITE_IOERR_FSYNC);
+    fail_wal(FAULTY_SYNC, SQLITE_IOERR_FSYNC);
     struct rp_record_fields event = fixture_event("r", "[1]");
     fixture_append(&f, &event);
     expect_fatal(&f);
     fixture_close(&f);
-    atomic_store(&sync_fault, 0);
+    faulty_vfs_mend();
     fixture_open(&f);
     assert_in_range(f.e->last_seq, 3, 4); /* it was undecided */
     fixture_done(&f);
@@ -565,11 +616,11 @@ static void test_failing_write_is_fatal(void **state) {
     fixture_init(&f);
     fixture_open(&f);
     fixture_fill(&f, "r", 3);
-    atomic_store(&write_fault, SQLITE_IOERR_WRITE);
+    fail_wal(FAULTY_WRITE, SQLITE_IOERR_WRITE);
     struct rp_record_fields event = fixture_event("r", "[1]");
     fixture_append(&f, &event);
     expect_fatal(&f);
-    atomic_store(&write_fault, 0);
+    faulty_vfs_mend();
     fixture_reopen(&f);
     assert_int_equal(f.e->last_seq, 3);
     assert_int_equal(fixture_fill(&f, "r", 1), 4);
@@ -588,14 +639,14 @@ static void test_failing_writes_before_commit_are_refused_at_first(void **state)
     char *large = rp_alloc(size + 1);
     memset(large, 'x', size);
     struct rp_record_fields event = fixture_event("r", large);
-    atomic_store(&write_fault, SQLITE_IOERR_WRITE);
+    fail_wal(FAULTY_WRITE, SQLITE_IOERR_WRITE);
     for (int i = 0; i < 2; i++) {
         fixture_append(&f, &event);
-        expect_refused(&f, 1);
+        expect_refused(&f, 1, RP_E_IO);
     }
     fixture_append(&f, &event);
     expect_fatal(&f);
-    atomic_store(&write_fault, 0);
+    faulty_vfs_mend();
     free(large);
     fixture_reopen(&f);
     assert_int_equal(f.e->last_seq, 3);
@@ -637,8 +688,11 @@ int main(void) {
         cmocka_unit_test(test_load_says_that_a_record_is_damaged),
         cmocka_unit_test(test_killed_process_loses_nothing_it_told),
         cmocka_unit_test(test_process_that_ends_after_trimming_all_keeps_its_place),
+        cmocka_unit_test(test_a_file_without_a_time_of_birth_stays_the_same),
+        cmocka_unit_test(test_a_killed_log_is_found_behind_a_link),
         cmocka_unit_test(test_full_disk_refuses_and_recovers),
         cmocka_unit_test(test_full_disk_does_not_stop_index_and_trim_for_good),
+        cmocka_unit_test(test_a_busy_writer_tries_its_chores_again),
         cmocka_unit_test(test_failing_sync_is_fatal),
         cmocka_unit_test(test_failing_write_is_fatal),
         cmocka_unit_test(test_failing_writes_before_commit_are_refused_at_first),

@@ -176,7 +176,7 @@ static void test_heartbeats_are_due_after_silence_or_much_input(void **state) {
     assert_false(rp_link_heartbeat_due(&l, now + RP_LINK_HEARTBEAT_MS - 1));
     assert_true(rp_link_heartbeat_due(&l, now + RP_LINK_HEARTBEAT_MS));
 
-    rp_link_received(&l, CREDIT / 4 - 1, now);
+    rp_link_received(&l, CREDIT / 16 - 1, now);
     assert_false(rp_link_heartbeat_due(&l, now));
     rp_link_received(&l, 1, now);
     assert_true(rp_link_heartbeat_due(&l, now));
@@ -188,7 +188,7 @@ static void test_heartbeats_are_due_after_silence_or_much_input(void **state) {
     assert_int_equal(rp_op_next(r, &in, &op), RP_OK);
     assert_int_equal(op.kind, RP_OP_HEARTBEAT);
     assert_int_equal(op.heartbeat.pos, 11);
-    assert_int_equal(op.heartbeat.consumed, CREDIT / 4);
+    assert_int_equal(op.heartbeat.consumed, CREDIT / 16);
     assert_int_equal(op.heartbeat.lowest, 22);
     rp_op_reader_free(r);
     rp_buf_done(&message);
@@ -212,7 +212,33 @@ static void test_silence_of_the_other_end_loses_the_link(void **state) {
     assert_true(rp_link_take(&l, START_MS + 4900, &message)); /* our talking does not count */
     rp_buf_done(&message);
     assert_true(rp_link_is_lost(&l, START_MS + 10 + RP_LINK_TIMEOUT_MS));
+    /* what was received is still to be told */
+    assert_int_equal(rp_link_deadline_ms(&l), START_MS + 10 + RP_LINK_HEARTBEAT_MS);
+    rp_link_put_heartbeat(&l, 1, 0);
+    assert_true(rp_link_take(&l, START_MS + 4900, &message));
+    rp_buf_done(&message);
     assert_int_equal(rp_link_deadline_ms(&l), START_MS + 10 + RP_LINK_TIMEOUT_MS);
+    rp_link_done(&l);
+}
+
+/* Who talks all the time tells all the same how far it has come. */
+static void test_heartbeats_are_due_however_much_is_said(void **state) {
+    (void) state;
+    struct rp_link l;
+    struct rp_op op = resumed(1);
+    struct rp_buf message;
+    rp_link_init(&l, CREDIT, START_MS);
+    rp_link_received(&l, 1, START_MS + 10);
+    for (int ms = 0; ms < RP_LINK_HEARTBEAT_MS; ms += 100) {
+        rp_link_put(&l, &op);
+        assert_true(rp_link_take(&l, START_MS + 10 + (uint64_t) ms, &message));
+        rp_buf_done(&message);
+        rp_link_received(&l, 1, START_MS + 10 + (uint64_t) ms);
+        assert_false(rp_link_heartbeat_due(&l, START_MS + 10 + (uint64_t) ms));
+    }
+    assert_true(rp_link_heartbeat_due(&l, START_MS + 10 + RP_LINK_HEARTBEAT_MS));
+    rp_link_put_heartbeat(&l, 1, 0);
+    assert_false(rp_link_heartbeat_due(&l, START_MS + 10 + RP_LINK_HEARTBEAT_MS));
     rp_link_done(&l);
 }
 
@@ -226,6 +252,7 @@ int main(void) {
         cmocka_unit_test(test_a_heartbeat_that_cannot_be_is_refused),
         cmocka_unit_test(test_heartbeats_are_due_after_silence_or_much_input),
         cmocka_unit_test(test_silence_of_the_other_end_loses_the_link),
+        cmocka_unit_test(test_heartbeats_are_due_however_much_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
