@@ -15,9 +15,11 @@ enum { WORKERS = 3, EMIT_ROOMS = 2 };
 
 /* One end of a process's link to the broker. */
 struct link {
-    uint64_t id; /* 0: there is none */
-    bool silent;
-    struct rp_list to_broker, from_broker; /* struct packet */
+    uint64_t id;                                   /* 0: there is none */
+    bool silent;                                   /* cut: nothing gets through it any more */
+    uint64_t up_held_until_ms, down_held_until_ms; /* nothing gets through to (from) the broker, but
+                                                      it will, if the link lives on */
+    struct rp_list to_broker, from_broker;         /* struct packet */
 };
 
 /* A task whose answer comes later. */
@@ -102,17 +104,6 @@ struct apps {
     const char *problem; /* what a worker should never see; NULL: nothing */
 };
 
-/* How often things happened, so that a kind of thing that never does is seen. */
-struct app_tally {
-    uint64_t handled, again, deferred, emits_stored, emits_failed, acks_heard, answers_twice;
-    uint64_t adopted, recovered, released, told_expired, sides, fetched, kicks;
-    uint64_t byes, parted, kills, hangs, isolations;
-    uint64_t rejected, kicked, worker_lost, unavailable; /* what clients were told */
-    /* the cores' own counters */
-    uint64_t workers_lost, sockets_moved, disowned, admissions_refused, acks_ignored;
-    uint64_t replayed_again, tasks_repeated, resets, expired, volatiles;
-};
-
 struct world;
 struct client;
 
@@ -142,10 +133,3 @@ void handler_answer_due(struct world *w, struct app_worker *worker);
 void client_app_run(struct world *w, struct client *client, struct stock *s);
 /* Emits an event. */
 void client_app_act(struct world *w, struct client *client, struct stock *s);
-
-/* ---- oracle_app.c ---- */
-
-const char *oracle_app_check(const struct world *w);
-const char *oracle_app_check_rest(const struct world *w);
-/* Whether the log has ended this session, of any namespace. */
-bool oracle_app_has_ended(const struct world *w, uint64_t session);

@@ -13,6 +13,64 @@ static void must(enum rp_err err) {
     RP_ASSERT(err == RP_OK);
 }
 
+/* ---- what it does and hears, for those who want to see it ---- */
+
+static void heard(const void *ctx, unsigned nsp, const char *what, uint64_t number) {
+    const struct client *client = ctx;
+    world_trace(client->world, "client %u %s %s %llu", client->index, stock_nsp_name(nsp), what,
+                (unsigned long long) number);
+}
+
+void client_trace(const struct world *w, const struct client *client, const struct stock *s,
+                  const char *what, uint64_t id, const char *json) {
+    world_trace(w, "client %u %s %s %lld: %s", client->index, stock_nsp_name(s->nsp), what,
+                id == UINT64_MAX ? -1 : (long long) id, json);
+}
+
+void client_init(struct world *w, unsigned index) {
+    struct client *client = &w->clients[index];
+    client->world = w;
+    client->index = index;
+    stock_init(&client->stock, w->profile.binary);
+    engine_init(&client->engine);
+    if (w->tracing) {
+        client->stock.trace = heard;
+        client->stock.trace_ctx = client;
+    }
+    client->nsps = 1u | (unsigned) chance(w, w->profile.second) << 1;
+    for (unsigned nsp = FIRST_APP; nsp < NAMESPACES; nsp++) {
+        client->nsps |= (unsigned) chance(w, w->profile.apps) << nsp;
+    }
+}
+
+/* ---- what the oracle is told ---- */
+
+static struct moment now(const struct world *w) {
+    return (struct moment){.era = (unsigned) w->past_count,
+                           .logged = w->now.log_count,
+                           .borders = w->borders_count,
+                           .born_head = w->broker.born_head,
+                           .first = w->broker.first};
+}
+
+bool client_ask(const struct world *w, struct stock *s, struct ask ask, uint64_t *ret_id) {
+    ask.asked = now(w);
+    return stock_ask(s, ask, ret_id);
+}
+
+void client_note(struct world *w, struct client *client) {
+    for (unsigned nsp = 0; nsp < NAMESPACES; nsp++) {
+        struct stock *s = &client->stock.sockets[nsp];
+        for (; s->answers_noted < s->answers_count; s->answers_noted++) {
+            struct answered *a = &s->answers[s->answers_noted];
+            a->told = now(w);
+            if (a->ask.kind == ASK_EVENT) {
+                w->apps.events[a->ask.payload / NAMESPACES].acked_ms = w->now_ms;
+            }
+        }
+    }
+}
+
 /* ---- packets ---- */
 
 void client_begin_event(struct rp_buf *out, const struct stock *s, size_t attachments,
@@ -39,6 +97,7 @@ static void send_event(struct world *w, struct client *client, const struct stoc
     va_start(args, format);
     vsnprintf(json, sizeof json, format, args);
     va_end(args);
+    client_trace(w, client, s, "asks", id, json);
     struct rp_buf packet;
     rp_buf_init(&packet, 512);
     client_begin_event(&packet, s, 0, id);
@@ -50,6 +109,8 @@ void client_send_connect(struct world *w, struct client *client, struct stock *s
     struct rp_buf packet;
     rp_buf_init(&packet, 512);
     stock_connect_packet(s, w->now_ms, &packet);
+    s->connections[s->connections_count - 1].at = now(w);
+    client_trace(w, client, s, "connects with", s->connections_count, s->offset);
     engine_send(w, client, packet, false);
 }
 
@@ -57,6 +118,7 @@ static void send_disconnect(struct world *w, struct client *client, struct stock
     struct rp_buf packet;
     rp_buf_init(&packet, 16);
     must(rp_buf_printf(&packet, "41%s", stock_nsp_prefix(s->nsp)));
+    client_trace(w, client, s, "leaves after", s->connections_count, "");
     stock_leave(s);
     engine_send(w, client, packet, false);
 }
@@ -111,6 +173,9 @@ static void send_publication(struct world *w, struct client *client, const struc
     size_t attachments = client->stock.binary ? stock_attachments_of(p->payload) : 0;
     struct rp_buf out;
     rp_buf_init(&out, PACKET_BYTES_MAX);
+    world_trace(w, "client %u %s publishes %llu: r%u %llu %s", client->index,
+                stock_nsp_name(s->nsp), (unsigned long long) p->id, p->room,
+                (unsigned long long) p->payload, p->options != NULL ? p->options : "");
     client_begin_event(&out, s, attachments, p->id);
     if (p->options == NULL) {
         must(rp_buf_printf(&out, "[\"publish\",\"r%u\",\"%s\",", p->room, p->event));
@@ -131,14 +196,24 @@ static void send_publication(struct world *w, struct client *client, const struc
     }
 }
 
+static void note_volatile(struct world *w, uint64_t payload, unsigned room) {
+    while (w->volatiles_count <= payload / NAMESPACES) {
+        w->volatiles = rp_array_reserve(w->volatiles, w->volatiles_count, &w->volatiles_capacity,
+                                        sizeof(uint64_t));
+        w->volatiles[w->volatiles_count++] = 0;
+    }
+    w->volatiles[payload / NAMESPACES] = room + 1;
+}
+
 static void act_publish(struct world *w, struct client *client, struct stock *s, unsigned room) {
     struct publication p = {.room = room, .event = "e", .payload = next_payload(w, s)};
     struct ask ask = {
         .kind = ASK_PUBLISH, .room = room, .is_volatile = chance(w, 100), .payload = p.payload};
-    if (!stock_ask(s, ask, &p.id)) {
+    if (!client_ask(w, s, ask, &p.id)) {
         return;
     }
     if (ask.is_volatile) {
+        note_volatile(w, p.payload, room);
         p.event = "v";
         p.options = ",\"99999-zzzz\"],\"volatile\":true";
     } else if (chance(w, 150)) {
@@ -153,7 +228,7 @@ static void act_publish_big(struct world *w, struct client *client, struct stock
     struct publication p = {.room = room, .event = "e", .payload = next_payload(w, s)};
     struct ask ask = {.kind = ASK_PUBLISH, .room = room, .payload = p.payload};
     p.filler = w->profile.max_payload > 10000 ? 9000 : w->profile.max_payload - 300;
-    if (stock_ask(s, ask, &p.id)) {
+    if (client_ask(w, s, ask, &p.id)) {
         send_publication(w, client, s, &p);
     }
 }
@@ -169,7 +244,8 @@ static void act_publish_with_id(struct world *w, struct client *client, struct s
                             .event = "e",
                             .payload = 1000000000u + key * NAMESPACES + s->nsp,
                             .options = options};
-    if (stock_ask(s, ask, &p.id)) {
+    ask.payload = p.payload;
+    if (client_ask(w, s, ask, &p.id)) {
         send_publication(w, client, s, &p);
     }
 }
@@ -183,10 +259,10 @@ static void act_join(struct world *w, struct client *client, struct stock *s, un
     if (since && stock_is_asking(s, ASK_JOIN_SINCE)) {
         return; /* one at a time, so that the model knows whose history arrives */
     }
-    uint64_t head = w->log_count > 0 ? w->log[w->log_count - 1]->seq : 0;
+    uint64_t head = w->now.log_count > 0 ? w->now.log[w->now.log_count - 1]->seq : 0;
     ask.since = head > 0 ? below(w, head + 1) : 0;
     ask.limit = 1 + below(w, 60);
-    if (!stock_ask(s, ask, &id)) {
+    if (!client_ask(w, s, ask, &id)) {
         return;
     }
     if (since) {
@@ -216,7 +292,7 @@ static void leave_second(struct world *w, struct client *client) {
     struct stock *first = &client->stock.sockets[0], *second = &client->stock.sockets[1];
     uint64_t id;
     if (!second->connected || !first->connected ||
-        !stock_ask(first, (struct ask){.kind = ASK_OTHER}, &id)) {
+        !client_ask(w, first, (struct ask){.kind = ASK_PRESENCE}, &id)) {
         return;
     }
     send_disconnect(w, client, second);
@@ -237,22 +313,48 @@ static void come_back(struct world *w, struct client *client) {
 
 static void act_leave(struct world *w, struct client *client, struct stock *s, unsigned room) {
     uint64_t id;
-    if (stock_ask(s, (struct ask){.kind = ASK_LEAVE}, &id)) {
+    if (client_ask(w, s, (struct ask){.kind = ASK_LEAVE, .room = room}, &id)) {
         send_event(w, client, s, id, "[\"leave\",\"r%u\"]", room);
     }
 }
 
-static void act_ask(struct world *w, struct client *client, struct stock *s, unsigned room,
-                    bool history) {
-    uint64_t id;
-    if (!stock_ask(s, (struct ask){.kind = ASK_OTHER}, &id)) {
-        return;
+static void act_history(struct world *w, struct client *client, struct stock *s, unsigned room) {
+    uint64_t head = w->now.log_count > 0 ? w->now.log[w->now.log_count - 1]->seq : 0, id;
+    struct ask ask = {.kind = ASK_HISTORY,
+                      .room = room,
+                      .has_since = chance(w, 500),
+                      .since = below(w, head + 1),
+                      .before = chance(w, 300) ? 1 + below(w, head + 10) : UINT64_MAX,
+                      .limit = 1 + below(w, 20)};
+    char options[96];
+    int len = snprintf(options, sizeof options, "\"limit\":%llu", (unsigned long long) ask.limit);
+    if (ask.has_since) {
+        len += snprintf(options + len, sizeof options - (size_t) len, ",\"since\":%llu",
+                        (unsigned long long) ask.since);
     }
-    if (history) {
-        send_event(w, client, s, id, "[\"history\",\"r%u\",{\"limit\":%u}]", room,
-                   (unsigned) (1 + below(w, 20)));
-    } else {
+    if (ask.before != UINT64_MAX) {
+        snprintf(options + len, sizeof options - (size_t) len, ",\"before\":%llu",
+                 (unsigned long long) ask.before);
+    }
+    if (client_ask(w, s, ask, &id)) {
+        send_event(w, client, s, id, "[\"history\",\"r%u\",{%s}]", room, options);
+    }
+}
+
+static void act_presence(struct world *w, struct client *client, struct stock *s, unsigned room) {
+    uint64_t id;
+    if (client_ask(w, s, (struct ask){.kind = ASK_PRESENCE, .room = room}, &id)) {
         send_event(w, client, s, id, "[\"presence\",\"r%u\"]", room);
+    }
+}
+
+void client_ask_all(struct world *w, struct client *client) {
+    for (unsigned nsp = 0; nsp < FIRST_APP; nsp++) {
+        struct stock *s = &client->stock.sockets[nsp];
+        for (unsigned room = 0; s->connected && room < ROOMS; room++) {
+            act_presence(w, client, s, room);
+            act_history(w, client, s, room);
+        }
     }
 }
 
@@ -274,13 +376,13 @@ static void act(struct world *w, struct client *client, struct stock *s) {
     } else if (what < 95) {
         act_leave(w, client, s, room);
     } else if (what < 98) {
-        act_ask(w, client, s, room, true);
+        act_history(w, client, s, room);
     } else if (what == 98 && chance(w, 100)) {
         leave_for_good(w, client);
     } else if (what == 98 && s->nsp <= 1 && client_has(client, 1) && chance(w, 200)) {
         leave_second(w, client);
     } else {
-        act_ask(w, client, s, room, false);
+        act_presence(w, client, s, room);
     }
 }
 

@@ -22,7 +22,8 @@ void client_app_act(struct world *w, struct client *client, struct stock *s) {
                              .life = s->lives_count - 1,
                              .wants_ack = chance(w, 600)};
     uint64_t payload = apps->events_count * NAMESPACES + s->nsp, id = UINT64_MAX;
-    if (e.wants_ack && !stock_ask(s, (struct ask){.kind = ASK_EVENT, .payload = payload}, &id)) {
+    if (e.wants_ack &&
+        !client_ask(w, s, (struct ask){.kind = ASK_EVENT, .payload = payload}, &id)) {
         return;
     }
     apps->events = rp_array_reserve(apps->events, apps->events_count, &apps->events_capacity,
@@ -31,6 +32,8 @@ void client_app_act(struct world *w, struct client *client, struct stock *s) {
     size_t attachments = client->stock.binary ? stock_attachments_of(payload) : 0;
     struct rp_buf out;
     rp_buf_init(&out, PACKET_BYTES_MAX);
+    world_trace(w, "client %u %s emits %lld: event %llu", client->index, stock_nsp_name(s->nsp),
+                id == UINT64_MAX ? -1 : (long long) id, (unsigned long long) payload / NAMESPACES);
     client_begin_event(&out, s, attachments, id);
     must(rp_buf_put_str(&out, "[\"do\","));
     client_put_payload(&out, payload, attachments);
@@ -74,7 +77,7 @@ static void answer_due(struct world *w, struct client *client, struct stock *s) 
         while (wanted->times > 0 && w->now_ms >= wanted->due_ms && s->connected &&
                !client->engine.closing) {
             send_answer(w, client, s, wanted);
-            w->app_tally.answers_twice += wanted->times > 1;
+            w->tally.answers_twice += wanted->times > 1;
             wanted->times--;
         }
         if (wanted->times > 0) {
@@ -84,18 +87,7 @@ static void answer_due(struct world *w, struct client *client, struct stock *s) 
     s->wanted_count = kept;
 }
 
-/* Since when clients know that their events were handled. */
-static void note_answers(struct world *w, struct stock *s) {
-    for (; s->answers_noted < s->answers_count; s->answers_noted++) {
-        const struct ask *ask = &s->answers[s->answers_noted].ask;
-        if (ask->kind == ASK_EVENT) {
-            w->apps.events[ask->payload / NAMESPACES].acked_ms = w->now_ms;
-        }
-    }
-}
-
 void client_app_run(struct world *w, struct client *client, struct stock *s) {
-    note_answers(w, s);
     answer_due(w, client, s);
     if (s->subscribed || client->engine.closing) {
         return;

@@ -158,7 +158,7 @@ static void act_on_many(struct world *w, struct app_worker *worker, const struct
                                       .except = selector.except,
                                       .target = rp_bytes_str(target)};
     } else if (kind == RP_OP_EXPEL) {
-        w->app_tally.kicks++;
+        w->tally.kicks++;
         op.expel = (struct rp_op_expel){
             .transport = chance(w, 200), .nsp = selector.nsp, .room = rp_bytes_str(s->sid)};
     } else {
@@ -272,7 +272,7 @@ static void defer(struct world *w, struct app_worker *worker, struct rp_worker_t
         (struct deferred){.task = t,
                           .handling = handling,
                           .due_ms = w->now_ms + below(w, chance(w, 100) ? 2500 : 200)};
-    w->app_tally.deferred++;
+    w->tally.deferred++;
 }
 
 void handler_answer_due(struct world *w, struct app_worker *worker) {
@@ -330,8 +330,11 @@ static size_t note_handling(struct world *w, struct app_worker *worker,
                           .again = t->again,
                           .stale = worker->stale};
     apps->events[event].handled++;
-    w->app_tally.handled++;
-    w->app_tally.again += t->again;
+    world_trace(w, "worker %u handles event %llu of session %llu%s", worker->birth,
+                (unsigned long long) event, (unsigned long long) t->socket->session,
+                t->again ? " again" : "");
+    w->tally.handled++;
+    w->tally.again += t->again;
     return apps->handlings_count;
 }
 
@@ -348,7 +351,7 @@ static void on_task(struct world *w, struct app_worker *worker, struct rp_worker
         handling = note_handling(w, worker, t, event);
         act(w, worker, t->socket);
     }
-    w->app_tally.sides += t->kind == RP_WORKER_TASK_SIDE;
+    w->tally.sides += t->kind == RP_WORKER_TASK_SIDE;
     if (chance(w, 250)) {
         defer(w, worker, t, handling);
     } else {
@@ -381,14 +384,13 @@ static void on_response(struct world *w, struct emit *e, const struct rp_worker_
     }
     e->heard = rp_array_reserve(e->heard, e->heard_count, &e->heard_capacity, sizeof(struct heard));
     e->heard[e->heard_count++] = heard;
-    w->app_tally.acks_heard++;
+    w->tally.acks_heard++;
 }
 
 static void on_wait(struct world *w, const struct rp_worker_happening *h) {
     struct emit *e = emit_of(w, h->wait);
     if (e == NULL) {
-        w->app_tally.fetched +=
-            h->kind == RP_WORKER_RESPONSE && h->wait->kind == RP_WORKER_WAIT_FETCH;
+        w->tally.fetched += h->kind == RP_WORKER_RESPONSE && h->wait->kind == RP_WORKER_WAIT_FETCH;
         return;
     }
     if (e->ended) {
@@ -398,21 +400,21 @@ static void on_wait(struct world *w, const struct rp_worker_happening *h) {
         e->state = EMIT_STORED;
         e->seq = h->wait->seq;
         e->expected = h->wait->expected;
-        w->app_tally.emits_stored++;
+        w->tally.emits_stored++;
     } else if (h->kind == RP_WORKER_RESPONSE) {
         on_response(w, e, h);
     } else {
         e->ended = true;
         if (e->state == EMIT_ASKED && h->err != REPRISE_E_TIMEOUT && h->err != REPRISE_E_GONE) {
             e->state = EMIT_FAILED;
-            w->app_tally.emits_failed++;
+            w->tally.emits_failed++;
         }
     }
 }
 
 static void on_socket(struct world *w, const struct rp_worker_happening *h) {
-    w->app_tally.adopted += h->why == RP_OP_SOCKET_ADOPTED;
-    w->app_tally.recovered += h->why == RP_OP_SOCKET_RECOVERED;
+    w->tally.adopted += h->why == RP_OP_SOCKET_ADOPTED;
+    w->tally.sockets_recovered += h->why == RP_OP_SOCKET_RECOVERED;
     if (!rp_worker_socket_in(h->socket, rp_bytes_str(h->socket->sid))) {
         wrong(w, "a socket that is not in its own room");
     }
@@ -446,11 +448,11 @@ void handler_run(struct world *w, struct app_worker *worker, const struct rp_wor
         on_socket(w, h);
         break;
     case RP_WORKER_EXPIRED:
-        w->app_tally.told_expired++;
+        w->tally.told_expired++;
         note_expired(w, h->sid);
         break;
     case RP_WORKER_RELEASED:
-        w->app_tally.released++;
+        w->tally.released++;
         break;
     case RP_WORKER_STORED:
     case RP_WORKER_RESPONSE:

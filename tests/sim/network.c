@@ -190,9 +190,22 @@ static void client_got(struct world *w, struct conn *c, struct rp_buf *bytes) {
     rp_ws_reader_done(&reader);
 }
 
+static void receive(struct world *w, struct conn *c) {
+    struct packet *p;
+    while (!c->silent && c->client_open && w->now_ms >= c->stalled_until_ms &&
+           (p = queue_take(w, &c->down)) != NULL) {
+        client_got(w, c, &p->bytes);
+        packet_free(p);
+    }
+}
+
 void conn_run(struct world *w, struct conn *c) {
     struct rp_gateway *core = w->gateways[c->gateway].core;
     struct packet *p;
+    if (core != NULL && !gateway_is_awake(w, c->gateway)) {
+        receive(w, c);
+        return;
+    }
     if (c->opens_ms > w->now_ms) {
         return;
     }
@@ -209,11 +222,7 @@ void conn_run(struct world *w, struct conn *c) {
         conn_free(c);
         return;
     }
-    while (!c->silent && c->client_open && w->now_ms >= c->stalled_until_ms &&
-           (p = queue_take(w, &c->down)) != NULL) {
-        client_got(w, c, &p->bytes);
-        packet_free(p);
-    }
+    receive(w, c);
     while ((!c->silent || c->up_late) && c->handle != NULL && rp_wire_wants_read(c->handle) &&
            (p = queue_take(w, &c->up)) != NULL) {
         if (p->is_binary) {
@@ -330,7 +339,8 @@ static void reach_whole(struct world *w, struct call *c) {
     rp_buf_done(&c->body);
 }
 
-void call_run(struct world *w, struct call *c) {
+/* What the gateway has to do with it. */
+static void run_at_gateway(struct world *w, struct call *c) {
     if (c->state == CALL_UP && w->now_ms >= c->due_ms) {
         reach(w, c);
     }
@@ -345,6 +355,12 @@ void call_run(struct world *w, struct call *c) {
         end(w, c, true);
         c->state = CALL_DOWN;
         c->due_ms = w->now_ms + latency_ms(w);
+    }
+}
+
+void call_run(struct world *w, struct call *c) {
+    if (w->gateways[c->gateway].core == NULL || gateway_is_awake(w, c->gateway)) {
+        run_at_gateway(w, c);
     }
     if (c->state == CALL_DOWN && w->now_ms >= c->due_ms) {
         tell(w, c, c->status, rp_buf_bytes(&c->body));

@@ -2,7 +2,7 @@
  * is in which rooms, connected or not, with which data, and what each session should get and owes.
  *
  * What handlers saw and asked for is in world->apps. */
-#include "tests/sim/world.h"
+#include "tests/sim/oracle.h"
 
 #include "common/alloc.h"
 #include "proto/attachments.h"
@@ -227,8 +227,8 @@ static void check_emit(struct model *m, const struct rp_record *r, uint64_t conn
     } else if (e->state == EMIT_STORED && e->seq != r->seq) {
         complain(m, "seq %llu was told to its worker as %llu", llu(r->seq), llu(e->seq));
     } else if (e->state == EMIT_STORED && e->wants_ack &&
-               (m->w->faults_allowed & FAULT_RESTART ? e->expected > selected
-                                                     : e->expected != connected)) {
+               (m->w->faults_allowed & FAULTS_REBIRTH ? e->expected > selected
+                                                      : e->expected != connected)) {
         /* a broker that began anew knows only who is connected by then */
         complain(m, "seq %llu: %llu acks are expected, its worker was told %llu", llu(r->seq),
                  llu(connected), llu(e->expected));
@@ -382,8 +382,8 @@ static void apply(struct model *m, const struct rp_record *r) {
 
 static void build(struct model *m, const struct world *w, bool watching) {
     *m = (struct model){.w = w, .watching = watching};
-    for (size_t i = 0; i < w->log_count && m->wrong == NULL; i++) {
-        apply(m, w->log[i]);
+    for (size_t i = 0; i < w->now.log_count && m->wrong == NULL; i++) {
+        apply(m, w->now.log[i]);
     }
 }
 
@@ -402,7 +402,7 @@ static void model_done(struct model *m) {
 static void check_order(struct model *m, const struct model_session *s) {
     unsigned connection = 0;
     uint64_t pos = 0, last = 0;
-    bool links_break = (m->w->faults_allowed & (FAULT_CUT | FAULT_RESTART)) != 0;
+    bool links_break = (m->w->faults_allowed & FAULTS_LINKS) != 0;
     for (size_t i = 0; i < s->life->events_count; i++) {
         const struct seen_event *event = &s->life->events[i];
         if (event->is_volatile || event->is_history) {
@@ -594,7 +594,10 @@ static void check_event(struct model *m, uint64_t number) {
     const struct client_event *e = &w->apps.events[number];
     const struct stock *s = &w->clients[e->client].stock.sockets[e->nsp];
     bool lived = s->connected && e->connection == s->connections_count;
-    bool calm = (w->faults_allowed & (FAULT_WORKER | FAULT_BYE | FAULT_RESTART)) == 0;
+    /* a worker whose link is behind by more than the tail begins anew, like one that was killed */
+    bool reset = w->tally.links_reset + rp_core_stats(w->broker.core)->links_reset > 0;
+    bool calm = !reset &&
+                (w->faults_allowed & (FAULT_WORKER | FAULT_BYE | FAULT_HANG | FAULTS_REBIRTH)) == 0;
     if (lived && e->handled == 0 && !w->profile.dark && (e->nsp == DURABLE_APP || calm)) {
         complain(m, "event %llu of client %u (%s) was never handled", llu(number), e->client,
                  stock_nsp_name(e->nsp));
@@ -697,7 +700,7 @@ const char *oracle_app_check_rest(const struct world *w) {
             complain(&m, "session %llu has no worker", llu(m.sessions[i].id));
         }
     }
-    const struct rp_core_stats *stats = rp_core_stats(w->core);
+    const struct rp_core_stats *stats = rp_core_stats(w->broker.core);
     if (m.wrong == NULL && (stats->tasks_waiting > 0 || stats->unserved > 0)) {
         complain(&m, "%llu tasks wait, %llu sessions are not served", llu(stats->tasks_waiting),
                  llu(stats->unserved));
@@ -711,8 +714,8 @@ const char *oracle_app_check_rest(const struct world *w) {
 
 bool oracle_app_has_ended(const struct world *w, uint64_t session) {
     bool ended = false, kicks = false;
-    for (size_t i = 0; i < w->log_count; i++) {
-        const struct rp_record *r = w->log[i];
+    for (size_t i = 0; i < w->now.log_count; i++) {
+        const struct rp_record *r = w->now.log[i];
         ended = ended || (r->f.kind == RP_RECORD_END && r->f.session == session);
         kicks = kicks || (r->f.kind == RP_RECORD_KICK && r->seq > session);
     }

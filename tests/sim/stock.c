@@ -66,6 +66,13 @@ bool stock_attachments_right(const struct stock_manager *m, uint64_t payload,
     return right && attachments.len == 0;
 }
 
+static void trace(const struct stock_manager *m, const struct stock *s, const char *what,
+                  uint64_t number) {
+    if (m->trace != NULL) {
+        m->trace(m->trace_ctx, s->nsp, what, number);
+    }
+}
+
 /* ---- life ---- */
 
 void stock_init(struct stock_manager *m, bool binary) {
@@ -91,6 +98,7 @@ static void socket_done(struct stock *s) {
     }
     for (size_t i = 0; i < s->answers_count; i++) {
         free(s->answers[i].history);
+        free(s->answers[i].sids);
     }
     clear_buffered(s);
     free(s->receive_buffer);
@@ -98,6 +106,8 @@ static void socket_done(struct stock *s) {
     free(s->answers);
     free(s->history);
     free(s->connections);
+    free(s->comebacks);
+    free(s->refusals);
     free(s->wanted);
 }
 
@@ -118,8 +128,13 @@ void stock_connect_packet(struct stock *s, uint64_t now_ms, struct rp_buf *out) 
     s->subscribed = true;
     s->connections = rp_array_reserve(s->connections, s->connections_count,
                                       &s->connections_capacity, sizeof(struct connection));
-    s->connections[s->connections_count++] =
-        (struct connection){.since_ms = now_ms, .pos = s->pid[0] != '\0' ? pos_of(s->offset) : 0};
+    struct connection *c = &s->connections[s->connections_count++];
+    *c = (struct connection){.since_ms = now_ms};
+    const char *tag = strchr(s->offset, '-');
+    if (s->pid[0] != '\0' && tag != NULL) {
+        c->pos = pos_of(s->offset);
+        snprintf(c->tag, sizeof c->tag, "%s", tag + 1);
+    }
     must(rp_buf_printf(out, "40%s", stock_nsp_prefix(s->nsp)));
     if (s->pid[0] == '\0' && !s->unwelcome) {
         return;
@@ -242,6 +257,11 @@ static void emit_event(struct stock_manager *m, struct stock *s, uint64_t id, un
     }
     if (m->problem == NULL) {
         see(s, event);
+        trace(m, s,
+              event.is_history    ? "sees history"
+              : event.is_volatile ? "sees volatile"
+                                  : "sees",
+              event.is_volatile ? event.payload : event.seq);
     }
 }
 
@@ -269,6 +289,20 @@ static void on_connect(struct stock_manager *m, struct stock *s, struct rp_bytes
     bool recovered = s->pid[0] != '\0' && strcmp(pid, s->pid) == 0;
     if (recovered && strcmp(sid, s->sid) != 0) {
         m->problem = "recovered under another sid";
+    }
+    trace(m, s,
+          recovered           ? "is recovered"
+          : s->pid[0] != '\0' ? "is not recovered"
+                              : "is connected",
+          s->connections_count);
+    if (s->pid[0] != '\0') {
+        s->comebacks = rp_array_reserve(s->comebacks, s->comebacks_count, &s->comebacks_capacity,
+                                        sizeof(struct comeback));
+        s->comebacks[s->comebacks_count++] =
+            (struct comeback){.connection = (unsigned) s->connections_count,
+                              .recovered = recovered,
+                              .old_life = s->lives_count - 1,
+                              .new_life = s->lives_count - recovered};
     }
     s->recovered += recovered;
     s->not_recovered += !recovered && s->pid[0] != '\0';
@@ -303,6 +337,7 @@ static void on_refused(struct stock_manager *m, struct stock *s, bool at_connect
         m->problem = at_connect ? "CONNECT_ERROR to a socket that is connected"
                                 : "DISCONNECT to a socket that is not connected";
     }
+    trace(m, s, at_connect ? "is not let in" : "is disconnected", s->connections_count);
     s->rejected += at_connect;
     s->kicked += !at_connect;
     s->subscribed = false;
@@ -313,11 +348,39 @@ static void on_refused(struct stock_manager *m, struct stock *s, bool at_connect
 
 /* ---- acks ---- */
 
+/* The seqs of {"events":[{"seq":1,…},…]}. */
+static void keep_seqs(struct answered *a, struct rp_bytes ack) {
+    struct rp_json_iter it = rp_json_iter_array(field(ack, "events"));
+    struct rp_bytes event;
+    size_t capacity = 0;
+    while (rp_json_iter_next(&it, NULL, &event)) {
+        a->history = rp_array_reserve(a->history, a->history_count, &capacity, sizeof(uint64_t));
+        a->history[a->history_count++] = number(field(event, "seq"));
+    }
+}
+
+/* The sids of {"members":[{"sid":"…",…},…]}. */
+static void keep_sids(struct answered *a, struct rp_bytes ack) {
+    struct rp_json_iter it = rp_json_iter_array(field(ack, "members"));
+    struct rp_bytes member;
+    size_t capacity = 0;
+    while (rp_json_iter_next(&it, NULL, &member)) {
+        a->sids = rp_array_reserve(a->sids, a->sids_count, &capacity, sizeof *a->sids);
+        copy_text(a->sids[a->sids_count++], sizeof *a->sids, field(member, "sid"));
+    }
+}
+
+static bool is_true(struct rp_bytes ack, const char *name) {
+    return rp_bytes_eq_str(field(ack, name), "true");
+}
+
 static void keep_answer(struct stock *s, struct ask ask, struct rp_bytes ack) {
     struct answered a = {.ask = ask,
                          .seq = number(field(ack, "seq")),
                          .replayed = number(field(ack, "replayed")),
-                         .truncated = rp_bytes_eq_str(field(ack, "truncated"), "true"),
+                         .truncated = is_true(ack, "truncated"),
+                         .more = is_true(ack, "more"),
+                         .duplicate = is_true(ack, "duplicate"),
                          .life = s->lives_count - 1,
                          .events_before = s->lives[s->lives_count - 1].events_count};
     if (ask.kind == ASK_JOIN_SINCE) {
@@ -327,6 +390,10 @@ static void keep_answer(struct stock *s, struct ask ask, struct rp_bytes ack) {
             memcpy(a.history, s->history, s->history_count * sizeof(uint64_t));
         }
         s->history_count = 0;
+    } else if (ask.kind == ASK_HISTORY) {
+        keep_seqs(&a, ack);
+    } else if (ask.kind == ASK_PRESENCE) {
+        keep_sids(&a, ack);
     }
     struct rp_bytes code = field(field(ack, "error"), "code");
     if (ask.kind == ASK_EVENT && code.len > 0) {
@@ -337,6 +404,17 @@ static void keep_answer(struct stock *s, struct ask ask, struct rp_bytes ack) {
     s->answers = rp_array_reserve(s->answers, s->answers_count, &s->answers_capacity,
                                   sizeof(struct answered));
     s->answers[s->answers_count++] = a;
+}
+
+static void keep_refusal(struct stock *s, struct ask ask, struct rp_bytes ack) {
+    struct refused r = {.ask = ask, .life = s->lives_count - 1};
+    struct rp_bytes code = field(field(ack, "error"), "code");
+    if (code.len > 0) {
+        copy_text(r.code, sizeof r.code, code);
+    }
+    s->refusals = rp_array_reserve(s->refusals, s->refusals_count, &s->refusals_capacity,
+                                   sizeof(struct refused));
+    s->refusals[s->refusals_count++] = r;
 }
 
 /* A handler answers with the event's number and its own. */
@@ -365,12 +443,13 @@ static void on_ack(struct stock_manager *m, struct stock *s, uint64_t id, struct
         }
         struct ask ask = s->asks[i];
         s->asks[i] = s->asks[--s->asks_count];
+        trace(m, s, rp_bytes_eq_str(field(ack, "ok"), "true") ? "is acked" : "is answered", id);
         if (ask.kind == ASK_EVENT) {
             keep_event_answer(m, s, ask, payload);
         } else if (rp_bytes_eq_str(field(ack, "ok"), "true")) {
             keep_answer(s, ask, ack);
         } else {
-            s->refused++;
+            keep_refusal(s, ask, ack);
         }
         return;
     }
@@ -479,6 +558,7 @@ void stock_binary(struct stock_manager *m, struct rp_bytes data) {
 }
 
 void stock_closed(struct stock_manager *m) {
+    trace(m, &m->sockets[0], "has no transport", 0);
     m->missing = 0;
     for (size_t i = 0; i < NAMESPACES; i++) {
         disconnected(&m->sockets[i]);

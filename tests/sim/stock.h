@@ -22,10 +22,27 @@ struct seen_event {
     unsigned connection; /* which one it came on */
 };
 
+/* When something was, as the oracle counts: how much there was of the log, and of what it lost. */
+struct moment {
+    unsigned era;
+    size_t logged, borders; /* the first so many */
+    uint64_t born_head;     /* the log's end when the broker of the time started */
+    uint64_t first;         /* where the log begins, as far as the broker knew */
+};
+
 /* One CONNECT of a socket, from when it was sent. */
 struct connection {
     uint64_t since_ms;
+    struct moment at;
     uint64_t pos; /* of the offset it said; 0: none */
+    char tag[8];  /* of that offset: which log it is of */
+};
+
+/* What became of a CONNECT with a pid. */
+struct comeback {
+    unsigned connection;
+    bool recovered;
+    size_t old_life, new_life; /* the same, if it was recovered */
 };
 
 /* What happened under one pid. */
@@ -43,7 +60,8 @@ enum ask_kind {
     ASK_JOIN,
     ASK_JOIN_SINCE,
     ASK_LEAVE,
-    ASK_OTHER,
+    ASK_HISTORY,
+    ASK_PRESENCE,
     ASK_EVENT, /* of an app namespace: its worker answers */
 };
 
@@ -53,20 +71,31 @@ struct ask {
     enum ask_kind kind;
     uint64_t payload; /* PUBLISH, EVENT */
     unsigned room;
-    uint64_t since, limit;
-    bool is_volatile;
+    uint64_t since, before, limit; /* before: UINT64_MAX, no such option */
+    bool has_since, is_volatile;
+    struct moment asked;
+};
+
+/* An ack that said no. */
+struct refused {
+    struct ask ask;
+    char code[24];
+    size_t life;
 };
 
 /* An ack that said ok; of EVENT any. */
 struct answered {
     struct ask ask;
+    struct moment told;
     uint64_t seq, replayed; /* EVENT: seq is the number of the handling that answered, or 0 */
     char code[24];          /* EVENT: why not */
-    bool truncated;
+    bool truncated, more, duplicate;
     size_t life;          /* index of the life it was given in */
     size_t events_before; /* how many events that life had seen when the ack came */
-    uint64_t *history;    /* JOIN_SINCE: the seqs replayed for it */
+    uint64_t *history;    /* JOIN_SINCE: the seqs replayed for it; HISTORY: those in it */
     size_t history_count;
+    char (*sids)[32]; /* PRESENCE */
+    size_t sids_count;
 };
 
 /* An event that came before CONNECT. */
@@ -99,16 +128,19 @@ struct stock {
     uint64_t next_ask;
     struct life *lives;
     size_t lives_count, lives_capacity;
+    struct comeback *comebacks;
+    size_t comebacks_count, comebacks_capacity;
     struct answered *answers;
     size_t answers_count, answers_capacity;
+    struct refused *refusals;
+    size_t refusals_count, refusals_capacity;
     uint64_t *history; /* of the join with since that is under way */
     size_t history_count, history_capacity;
     size_t answers_noted; /* of these the oracle knows when they came */
     struct wanted *wanted;
     size_t wanted_count, wanted_capacity;
     uint64_t retry_at_ms; /* when it connects again by itself: it was refused or disconnected */
-    uint64_t recovered, not_recovered, refused, binary_events, rejected, kicked, worker_lost,
-        unavailable;
+    uint64_t recovered, not_recovered, binary_events, rejected, kicked, worker_lost, unavailable;
     uint64_t farewells; /* how often it left for good, and came back as somebody new */
 };
 
@@ -118,6 +150,9 @@ struct stock_manager {
     struct rp_buf text, attachments; /* a binary packet that lacks `missing` attachments */
     size_t missing;
     const char *problem; /* what a stock client should never see; NULL: nothing */
+    /* told of everything that one of its sockets hears; NULL: nobody wants to know */
+    void (*trace)(const void *ctx, unsigned nsp, const char *what, uint64_t number);
+    const void *trace_ctx;
 };
 
 /* ---- what everybody knows of an event from its number alone ---- */

@@ -377,7 +377,7 @@ static const char *waits_too_long(const struct world *w, const struct engine *e)
         HEARD_MS = PING_INTERVAL_MS + RP_LINK_TIMEOUT_MS + 1000,
     };
     uint64_t now_ms = awake_ms(w);
-    unsigned breaking = FAULT_CUT | FAULT_KILL | FAULT_RESTART;
+    unsigned breaking = FAULTS_LINKS | FAULT_KILL;
     if (e->get != NULL && (w->faults_allowed & breaking) == 0 && now_ms > e->get_ms + GET_MS) {
         return "a GET without an answer";
     }
@@ -394,8 +394,10 @@ void engine_run(struct world *w, struct client *client) {
         e->probe = conn_open(w, client, some_gateway(w, e), e->sid);
     }
     /* The stock client gives up whenever pings do not come. Here it does so only when that is its
-     * own fault, so that a server which leaves it waiting is found out. */
-    bool frozen = e->upgrading && e->probe == NULL;
+     * own fault, so that a server which leaves it waiting is found out; or when those who hang, or
+     * are kept apart, are meant to leave it waiting. */
+    bool frozen = (e->upgrading && e->probe == NULL) ||
+                  (w->faults_allowed & (FAULT_HANG | FAULT_PARTITION)) != 0;
     if (frozen && awake_ms(w) >= e->heard_ms + PING_INTERVAL_MS + PING_TIMEOUT_MS) {
         closed(w, client, false);
     } else if (!frozen && e->state == ENGINE_OPEN && client->problem == NULL) {

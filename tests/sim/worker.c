@@ -40,8 +40,8 @@ static void start(struct world *w, struct app_worker *worker) {
 static void count_worker(struct world *w, struct app_worker *worker) {
     struct rp_worker_stats stats;
     rp_worker_stats(worker->core, &stats);
-    w->app_tally.tasks_repeated += stats.tasks_repeated;
-    w->app_tally.resets += stats.resets;
+    w->tally.tasks_repeated += stats.tasks_repeated;
+    w->tally.resets += stats.resets;
 }
 
 void workers_count(struct world *w) {
@@ -62,10 +62,7 @@ static void die(struct world *w, struct app_worker *worker) {
         rp_worker_task_release(worker->deferred[i].task);
     }
     worker->deferred_count = 0;
-    link_cut(&worker->link);
-    worker->link = (struct link){.id = 0};
-    rp_list_init(&worker->link.to_broker);
-    rp_list_init(&worker->link.from_broker);
+    link_renew(&worker->link, 0);
     birth_of(w, worker)->alive = false;
     birth_of(w, worker)->troubles++;
     worker->restart_at_ms = w->now_ms + below(w, chance(w, 300) ? 3000 : 300) +
@@ -75,8 +72,7 @@ static void die(struct world *w, struct app_worker *worker) {
 void workers_init(struct world *w, unsigned count) {
     for (unsigned i = 0; i < WORKERS; i++) {
         struct app_worker *worker = &w->apps.workers[i];
-        rp_list_init(&worker->link.to_broker);
-        rp_list_init(&worker->link.from_broker);
+        link_init(&worker->link);
         worker->restart_at_ms = i < count ? w->now_ms + below(w, i == 0 ? 50 : 1500) : UINT64_MAX;
     }
 }
@@ -104,9 +100,7 @@ void workers_done(struct world *w) {
 void workers_broker_died(struct world *w) {
     for (unsigned i = 0; i < WORKERS; i++) {
         struct app_worker *worker = &w->apps.workers[i];
-        link_cut(&worker->link);
-        worker->link.silent = false;
-        worker->link.id = 0;
+        link_renew(&worker->link, 0);
         if (worker->core != NULL) {
             birth_of(w, worker)->troubles++;
             if (!chance(w, 300)) {
@@ -116,17 +110,17 @@ void workers_broker_died(struct world *w) {
     }
 }
 
-static void renew_link(struct world *w, struct app_worker *worker) {
+static void need_link(struct world *w, struct app_worker *worker) {
     enum rp_worker_need need;
     while ((need = rp_worker_need(worker->core, w->now_ms)) == RP_WORKER_NEED_CLOSE ||
-           (need == RP_WORKER_NEED_OPEN && w->core != NULL &&
+           (need == RP_WORKER_NEED_OPEN && w->broker.core != NULL &&
             w->now_ms >= worker->isolated_until_ms)) {
-        link_cut(&worker->link);
-        worker->link.silent = false;
-        worker->link.id = 0;
+        link_renew(&worker->link, 0);
         if (need == RP_WORKER_NEED_OPEN) {
-            worker->link.id = w->next_link_id++;
+            link_renew(&worker->link, w->next_link_id++);
             rp_worker_opened(worker->core, w->now_ms);
+            world_trace(w, "worker %u opens link %llu", worker->birth,
+                        (unsigned long long) worker->link.id);
         }
     }
 }
@@ -143,8 +137,7 @@ static void pull(struct world *w, struct app_worker *worker) {
 
 static void receive(struct world *w, struct app_worker *worker) {
     struct packet *p;
-    while (worker->link.id != 0 && !worker->link.silent &&
-           (p = queue_take(w, &worker->link.from_broker)) != NULL) {
+    while ((p = link_take(w, &worker->link, false)) != NULL) {
         rp_worker_feed(worker->core, rp_buf_bytes(&p->bytes), w->now_ms);
         pull(w, worker);
         packet_free(p);
@@ -157,11 +150,7 @@ static void receive(struct world *w, struct app_worker *worker) {
 static void send_all(struct world *w, struct app_worker *worker) {
     struct rp_buf message;
     while (rp_worker_take(worker->core, w->now_ms, &message)) {
-        if (worker->link.silent || worker->link.id == 0) {
-            rp_buf_done(&message);
-        } else {
-            queue_put(w, &worker->link.to_broker, message, true);
-        }
+        link_put(w, &worker->link, true, message);
     }
 }
 
@@ -172,7 +161,7 @@ static void leave(struct world *w, struct app_worker *worker) {
         birth_of(w, worker)->troubles++;
         worker->bye_ms = w->now_ms;
     } else if (rp_worker_is_parted(worker->core)) {
-        w->app_tally.parted++;
+        w->tally.parted++;
         die(w, worker);
     } else if (worker->bye_ms > 0 && w->now_ms >= worker->bye_ms + RP_SDK_BYE_MS) {
         die(w, worker);
@@ -180,7 +169,7 @@ static void leave(struct world *w, struct app_worker *worker) {
 }
 
 static void run(struct world *w, struct app_worker *worker) {
-    renew_link(w, worker);
+    need_link(w, worker);
     receive(w, worker);
     handler_answer_due(w, worker);
     send_all(w, worker);
@@ -215,7 +204,7 @@ static void hang(struct world *w, struct app_worker *worker) {
     uint64_t hang_ms = below(w, chance(w, 300) ? 9000 : 1000);
     worker->hung_until_ms = w->now_ms + hang_ms;
     worker->stale = worker->stale || hang_ms >= STALE_MS;
-    w->app_tally.hangs++;
+    w->tally.hangs++;
 }
 
 static void isolate(struct world *w, struct app_worker *worker) {
@@ -225,7 +214,7 @@ static void isolate(struct world *w, struct app_worker *worker) {
         rp_worker_lost(worker->core, w->now_ms);
         worker->link.id = 0;
     }
-    w->app_tally.isolations++;
+    w->tally.isolations++;
 }
 
 void worker_fault(struct world *w) {
@@ -236,7 +225,7 @@ void worker_fault(struct world *w) {
     birth_of(w, worker)->troubles++;
     uint64_t what = below(w, 3);
     if (what == 0) {
-        w->app_tally.kills++;
+        w->tally.worker_kills++;
         die(w, worker);
     } else if (what == 1) {
         hang(w, worker);
@@ -249,6 +238,6 @@ void worker_leave(struct world *w) {
     struct app_worker *worker = any_alive(w);
     if (worker != NULL && !worker->leaving) {
         worker->leaving = true;
-        w->app_tally.byes++;
+        w->tally.byes++;
     }
 }
