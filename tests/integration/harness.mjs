@@ -45,7 +45,8 @@ export function onCleanup(clean) {
   cleaners.push(clean);
 }
 
-after(async () => {
+// Ends and removes everything; rejects with the first failure. Tests get it at the end of their file, others call it.
+export async function cleanUp() {
   const failures = [];
   while (cleaners.length > 0) {
     try {
@@ -55,7 +56,15 @@ after(async () => {
     }
   }
   if (failures.length > 0) throw failures[0];
-});
+}
+
+let cleansAfterTests = false;
+
+// Not when this file is loaded: a program without tests would get the output of a test run.
+function cleanUpAfterTests() {
+  if (!cleansAfterTests) after(cleanUp);
+  cleansAfterTests = true;
+}
 
 process.on('exit', () => {
   for (const server of servers) server.killNow();
@@ -73,6 +82,7 @@ export function temporaryDirectory() {
 
 // A node:test with a time limit, which prints what the servers logged if it fails.
 export function test(name, body, { timeout = 60_000 } = {}) {
+  cleanUpAfterTests();
   return nodeTest(name, { timeout: timeout * slow }, async (t) => {
     for (const server of servers) server.markLog();
     try {
@@ -156,6 +166,7 @@ const REPORT_BYTES_MAX = 100; // that may have come before the end of its first 
 // One program with its arguments: started, stopped, killed and started again. Whatever the tests saw, a file fails in the end if
 // one of its servers ended without being asked to, or if a sanitizer or an assertion said something.
 export class Server {
+  readyLine = /^ready/m; // on standard output
   constructor(name, program, args = [], { env = {} } = {}) {
     Object.assign(this, { name, program, args, env, child: null, log: '', logMark: 0, stdout: '', report: null, died: null });
     servers.add(this);
@@ -198,7 +209,7 @@ export class Server {
     const { child } = this;
     let ended = null;
     this.exited.then((how) => (ended = how));
-    await waitFor(() => ended || /^ready/m.test(this.stdout), {
+    await waitFor(() => ended || this.readyLine.test(this.stdout), {
       timeout: 20_000,
       what: () => `the ready line of ${this.name}; it printed: ${this.stdout}\n${this.log}`,
     });
@@ -227,6 +238,15 @@ export class Server {
     this.expectEnd().child.kill('SIGKILL');
     const how = await this.exited;
     if (how.signal !== 'SIGKILL') throw new Error(`${this.name} ended with ${JSON.stringify(how)} before it was killed:\n${this.log}`);
+  }
+
+  // Hangs: the process is there and does nothing, until resume().
+  hang() {
+    this.child.kill('SIGSTOP');
+  }
+
+  resume() {
+    this.child.kill('SIGCONT');
   }
 
   killNow() {
@@ -323,15 +343,6 @@ export class Worker extends Server {
   of(what, like = {}) {
     const fits = (report) => report.what === what && Object.entries(like).every(([key, value]) => report[key] === value);
     return this.reports.filter(fits);
-  }
-
-  // Hangs: the process is there and does nothing, until resume().
-  hang() {
-    this.child.kill('SIGSTOP');
-  }
-
-  resume() {
-    this.child.kill('SIGCONT');
   }
 }
 

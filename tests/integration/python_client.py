@@ -142,7 +142,8 @@ def run_sync():
         client.disconnect()
 
 
-if sys.argv[1:] == ["sync"]:
-    run_sync()
-else:
-    asyncio.run(run_async())
+if __name__ == "__main__":
+    if sys.argv[1:] == ["sync"]:
+        run_sync()
+    else:
+        asyncio.run(run_async())

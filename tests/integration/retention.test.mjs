@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 
 import { assertExactly, assertSame, connect, fence, join, numbers, ok, publishMany } from './clients.mjs';
-import { Cluster, test, waitFor } from './harness.mjs';
+import { Cluster, metric, test, waitFor } from './harness.mjs';
 import { Traveller } from './travel.mjs';
 
 const cluster = await Cluster.start({ gateways: 2, broker: ['--retain-events', '200', '--segment-events', '50'] });
@@ -18,7 +18,7 @@ async function pushOut(seq) {
   await waitFor(async () => {
     await publishMany(publisher, other, 'filler', 100);
     const [{ oldest }] = await cluster.query('select min(seq) as oldest from messages');
-    return oldest > seq;
+    return oldest > seq && (await metric(cluster.broker, 'reprise_broker_first_seq')) > seq;
   }, { what: `seq ${seq} being gone` });
 }
 

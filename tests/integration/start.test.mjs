@@ -10,7 +10,7 @@ import { Proxy } from './proxy.mjs';
 import { RawClient } from './raw.mjs';
 
 const OPTIONS = {
-  broker: ['listen', 'curve-key', 'allow', 'plain-links', 'db', 'sync', 'session-ttl', 'admin', 'retain-events', 'segment-events', 'help', 'version'],
+  broker: ['listen', 'curve-key', 'allow', 'plain-links', 'db', 'sync', 'session-ttl', 'admin', 'retain-events', 'segment-events', 'check', 'backup', 'restore', 'help', 'version'],
   gateway: ['listen', 'broker', 'broker-key', 'curve-key', 'plain-links', 'admin', 'ping-interval', 'ping-timeout', 'connect-timeout', 'max-payload', 'client-dir', 'demo', 'help', 'version'],
 };
 
