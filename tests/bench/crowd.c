@@ -24,6 +24,7 @@ enum {
     HEAD_BYTES_MAX = 4096,      /* of the HTTP answer */
     CLIENTS_PER_SOURCE = 25000, /* of the 28,000 ephemeral ports of one source address */
     FILES_RESERVED = 32,
+    AUTH_BYTES_MAX = 1024,
 };
 
 /* A fixed key is fine: it is against caches of proxies. */
@@ -38,6 +39,7 @@ struct client {
     bool is_waiting; /* for EPOLLOUT */
     struct rp_buf out;
     struct rp_buf head; /* the HTTP answer so far */
+    struct rp_buf auth; /* goes with CONNECT */
     struct rp_ws_reader reader;
 };
 
@@ -135,6 +137,7 @@ static void close_client(struct client *c) {
     c->state = STATE_CLOSED;
     rp_buf_done(&c->out);
     rp_buf_done(&c->head);
+    rp_buf_done(&c->auth);
     rp_ws_reader_done(&c->reader);
 }
 
@@ -180,11 +183,10 @@ static int connect_from(size_t source, const struct sockaddr_in *to) {
     return fd;
 }
 
-enum rp_err rp_crowd_open(struct rp_crowd *crowd) {
-    RP_ASSERT(crowd->clients_count < crowd->clients_max);
-    size_t index = crowd->clients_count, gateways = crowd->gateways.count;
-    int fd = connect_from(index / gateways / CLIENTS_PER_SOURCE,
-                          &crowd->gateways.addresses[index % gateways]);
+/* Begins to connect the client with this number to a gateway. */
+static enum rp_err open_client(struct rp_crowd *crowd, size_t index, size_t gateway, size_t source,
+                               struct rp_bytes auth) {
+    int fd = connect_from(source, &crowd->gateways.addresses[gateway]);
     if (fd < 0) {
         return RP_E_IO;
     }
@@ -195,12 +197,50 @@ enum rp_err rp_crowd_open(struct rp_crowd *crowd) {
         errno = why;
         return RP_E_IO;
     }
-    struct client *c = &crowd->clients[crowd->clients_count++];
-    *c = (struct client){.fd = fd, .state = STATE_CONNECTING, .is_waiting = true};
+    struct client *c = &crowd->clients[index];
+    bool is_dirty = c->is_dirty;
+    *c = (struct client){
+        .fd = fd, .state = STATE_CONNECTING, .is_waiting = true, .is_dirty = is_dirty};
     rp_buf_init(&c->out, QUEUE_BYTES_MAX);
     rp_buf_init(&c->head, HEAD_BYTES_MAX);
+    rp_buf_init(&c->auth, AUTH_BYTES_MAX);
     rp_ws_reader_init(&c->reader, RP_WS_CLIENT, MESSAGE_BYTES_MAX);
+    enum rp_err err = rp_buf_put(&c->auth, auth);
+    RP_ASSERT(err == RP_OK);
     return RP_OK;
+}
+
+enum rp_err rp_crowd_open(struct rp_crowd *crowd) {
+    RP_ASSERT(crowd->clients_count < crowd->clients_max);
+    size_t index = crowd->clients_count, gateways = crowd->gateways.count;
+    enum rp_err err = open_client(crowd, index, index % gateways,
+                                  index / gateways / CLIENTS_PER_SOURCE, rp_bytes(NULL, 0));
+    crowd->clients_count += err == RP_OK;
+    return err;
+}
+
+enum rp_err rp_crowd_open_at(struct rp_crowd *crowd, size_t gateway) {
+    RP_ASSERT(crowd->clients_count < crowd->clients_max && gateway < crowd->gateways.count);
+    size_t index = crowd->clients_count;
+    enum rp_err err =
+        open_client(crowd, index, gateway, index / CLIENTS_PER_SOURCE, rp_bytes(NULL, 0));
+    crowd->clients_count += err == RP_OK;
+    return err;
+}
+
+enum rp_err rp_crowd_reopen(struct rp_crowd *crowd, size_t client, size_t gateway,
+                            struct rp_bytes auth) {
+    RP_ASSERT(client < crowd->clients_count && gateway < crowd->gateways.count);
+    RP_ASSERT(crowd->clients[client].state == STATE_CLOSED);
+    return open_client(crowd, client, gateway, client / CLIENTS_PER_SOURCE, auth);
+}
+
+void rp_crowd_cut(struct rp_crowd *crowd, size_t client) {
+    RP_ASSERT(client < crowd->clients_count);
+    if (crowd->current == &crowd->clients[client]) {
+        crowd->current = NULL;
+    }
+    close_client(&crowd->clients[client]);
 }
 
 /* ---- sending ---- */
@@ -345,11 +385,12 @@ static bool take_packet(struct rp_crowd *crowd, struct client *c, struct rp_byte
         event.what = RP_CROWD_EVENT;
     } else if (rp_bytes_starts_with(text, RP_BYTES_LIT("40"))) {
         event.what = RP_CROWD_READY;
+        event.payload = rp_bytes_skip(text, 2);
     } else if (rp_bytes_eq_str(text, "2")) {
         put_frame(crowd, c, RP_BYTES_LIT("3"), rp_bytes(NULL, 0));
         return false;
     } else if (rp_bytes_starts_with(text, RP_BYTES_LIT("0"))) {
-        put_frame(crowd, c, RP_BYTES_LIT("40"), rp_bytes(NULL, 0));
+        put_frame(crowd, c, RP_BYTES_LIT("40"), rp_buf_bytes(&c->auth));
         return false;
     } else {
         event = closed(crowd, c, "the server sent a packet that has no place here");

@@ -1,8 +1,8 @@
 /* tests/bench/crowd.h — many Socket.IO clients in one thread: connections, handshakes, packets.
  *
- * They speak WebSocket, Engine.IO 4 and Socket.IO 5 as the stock client does, without its recovery.
- * What happens is pulled: send, wait, then take events until there are none. A client's socket is
- * read once per wait. */
+ * They speak WebSocket, Engine.IO 4 and Socket.IO 5 as the stock client does; to recover is up to
+ * the job. What happens is pulled: send, wait, then take events until there are none. A client's
+ * socket is read once per wait. */
 #pragma once
 
 #include "common/bytes.h"
@@ -25,7 +25,7 @@ struct rp_crowd_gateways {
 RP_MUST_USE enum rp_err rp_crowd_gateways_parse(struct rp_crowd_gateways *g, const char *list);
 
 enum rp_crowd_what {
-    RP_CROWD_READY,  /* connected to the namespace */
+    RP_CROWD_READY,  /* connected to the namespace; payload: {"sid":…,"pid":…} */
     RP_CROWD_EVENT,  /* payload: ["name",…]; id, if it wants an ack, otherwise 0 */
     RP_CROWD_ACK,    /* id; payload: […] */
     RP_CROWD_CLOSED, /* payload: why, for people; nothing more comes of this client */
@@ -49,6 +49,14 @@ struct rp_crowd *rp_crowd_free(struct rp_crowd *crowd);
 
 /* Begins to connect one more client, to the gateways in turn. RP_E_IO: errno says why. */
 RP_MUST_USE enum rp_err rp_crowd_open(struct rp_crowd *crowd);
+
+/* The same at one of the gateways. */
+RP_MUST_USE enum rp_err rp_crowd_open_at(struct rp_crowd *crowd, size_t gateway);
+/* Begins to connect a client that is closed once more. auth, as JSON, goes with its CONNECT. */
+RP_MUST_USE enum rp_err rp_crowd_reopen(struct rp_crowd *crowd, size_t client, size_t gateway,
+                                        struct rp_bytes auth);
+/* Cuts a client's connection, with a reset. */
+void rp_crowd_cut(struct rp_crowd *crowd, size_t client);
 
 /* Sends or queues an event or an ack with its packet's head: 421["a"] is head "421" and json ["a"],
  * 431["b"] head "431". Nothing happens if the client is closed. */

@@ -15,7 +15,9 @@ struct rp_job_settings {
     uint64_t rooms, room_members, room_window, rate; /* rooms */
     uint64_t connections;                            /* idle */
     uint64_t publishers, outstanding;                /* publish */
-    const char *disk_dir;                            /* disk */
+    uint64_t storm_clients, storm_rooms, storm_filler, storm_spread_ms; /* storm */
+    uint64_t open_rate, open_rooms, open_fill_ms;                       /* publish-open */
+    const char *disk_dir;                                               /* disk */
 };
 
 typedef void rp_job_run(const struct rp_job_settings *s, struct rp_result *r);
@@ -34,6 +36,8 @@ rp_job_run rp_job_idle;
 rp_job_run rp_job_publish;
 /* … and one publisher with one. */
 rp_job_run rp_job_publish_one;
+/* Publishes at a fixed rate into many rooms; times count from when one was due. */
+rp_job_run rp_job_publish_open;
 /* Events whose handler only acks, as publish and publish-1. A worker is needed for these … */
 rp_job_run rp_job_events;
 rp_job_run rp_job_events_one;
@@ -43,6 +47,8 @@ rp_job_run rp_job_volatile;
 rp_job_run rp_job_ask;
 /* … and this, which fetches all connections' sockets. */
 rp_job_run rp_job_fetch;
+/* Clients that lost their gateway come back within seconds; needs three gateways. */
+rp_job_run rp_job_storm;
 /* No server: how long 4 KiB take to be durable on the disk of disk_dir, appended and overwritten.
  */
 rp_job_run rp_job_disk;

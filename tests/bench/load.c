@@ -23,7 +23,8 @@ static const struct job {
     {"publish", rp_job_publish, true},   {"publish-1", rp_job_publish_one, true},
     {"events", rp_job_events, true},     {"events-1", rp_job_events_one, true},
     {"volatile", rp_job_volatile, true}, {"ask", rp_job_ask, true},
-    {"fetch", rp_job_fetch, true},       {"disk", rp_job_disk, false},
+    {"fetch", rp_job_fetch, true},       {"storm", rp_job_storm, true},
+    {"disk", rp_job_disk, false},        {"publish-open", rp_job_publish_open, true},
 };
 enum { JOBS_COUNT = sizeof jobs / sizeof *jobs };
 
@@ -119,9 +120,9 @@ static int parse_options(struct options *o, struct rp_option_set *set, int argc,
          .fallback = "fanout,rooms-open,rooms,idle,publish,publish-1",
          .value = "JOB,…",
          .check = check_jobs,
-         .help =
-             "in this order, of these, disk, and those that need workers (reprise-bench-worker):"
-             " events, events-1, volatile, ask, fetch"},
+         .help = "in this order, of these, publish-open, disk, storm, and those that need workers "
+                 "(reprise-bench-worker):"
+                 " events, events-1, volatile, ask, fetch"},
         DURATION("measure", s->measure_ms, "3s", 100, "how long each job is measured"),
         DURATION("warmup", s->warmup_ms, "500ms", 0, "how long it works before that"),
         DURATION("time-limit", o->time_limit_ms, "100s", 1000, "for everything, or it is ended"),
@@ -147,6 +148,21 @@ static int parse_options(struct options *o, struct rp_option_set *set, int argc,
         INTEGER("connections", connections, "10000", 1000000, "idle and fetch: how many"),
         INTEGER("publishers", publishers, "16", 100000, "publish: how many"),
         INTEGER("outstanding", outstanding, "16", 4096, "publish: unacked publishes of each"),
+        INTEGER("open-rate", open_rate, "4000", 1000000, "publish-open: publishes per second"),
+        INTEGER("open-rooms", open_rooms, "2000", 1000000, "publish-open: rooms they go to"),
+        DURATION("open-fill", s->open_fill_ms, "6s", 0,
+                 "publish-open: how long it goes before it is measured"),
+        INTEGER("storm-clients", storm_clients, "10000", 100000, "storm: how many come back"),
+        INTEGER("storm-rooms", storm_rooms, "100", 10000,
+                "storm: rooms of each of three families; a client is in one of each"),
+        {.name = "storm-filler",
+         .kind = RP_OPTION_INTEGER,
+         .number = &s->storm_filler,
+         .fallback = "0",
+         .max = 10000000,
+         .help = "storm: events of others after the missed ones; past 131072 these are read from "
+                 "the disk"},
+        DURATION("storm-spread", s->storm_spread_ms, "2s", 1, "storm: within which they connect"),
         {.name = "disk-dir",
          .kind = RP_OPTION_STRING,
          .text = &s->disk_dir,

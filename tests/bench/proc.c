@@ -107,3 +107,27 @@ enum rp_err rp_proc_read(const struct rp_proc *proc, struct rp_proc_usage *ret_u
     *ret_usage = u;
     return RP_OK;
 }
+
+enum rp_err rp_proc_read_peak(const struct rp_proc *proc, uint64_t *ret_bytes) {
+    char text[4096];
+    uint64_t kb;
+    const char *at =
+        read_file(proc->pid, "status", text, sizeof text) ? strstr(text, "\nVmHWM:") : NULL;
+    if (at == NULL || sscanf(at, "\nVmHWM: %" SCNu64, &kb) != 1) {
+        return RP_E_NOT_FOUND;
+    }
+    *ret_bytes = kb * 1024;
+    return RP_OK;
+}
+
+/* proc(5): 5 into clear_refs. */
+void rp_proc_reset_peak(const struct rp_proc *proc) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/clear_refs", (int) proc->pid);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        ssize_t n = write(fd, "5", 1);
+        (void) n;
+        close(fd);
+    }
+}

@@ -36,3 +36,7 @@ RP_MUST_USE enum rp_err rp_procs_parse(struct rp_procs *p, const char *list);
 
 /* RP_E_NOT_FOUND: it has ended. */
 RP_MUST_USE enum rp_err rp_proc_read(const struct rp_proc *proc, struct rp_proc_usage *ret_usage);
+
+/* The most memory it had since it was reset. RP_E_NOT_FOUND likewise. */
+RP_MUST_USE enum rp_err rp_proc_read_peak(const struct rp_proc *proc, uint64_t *ret_bytes);
+void rp_proc_reset_peak(const struct rp_proc *proc);
