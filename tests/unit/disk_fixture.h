@@ -199,7 +199,7 @@ static inline void disk_play(struct disk_run *d, size_t n) {
 /* Until the checkpointer, which runs beside, has had its turn. */
 static inline void disk_await_checkpoint(struct disk_run *d) {
     struct rp_engine_sqlite_stats stats;
-    for (int i = 0; i < 100 && !d->fatal && d->refused == 0; i++) {
+    for (int i = 0; i < 1000 && !d->fatal && d->refused == 0; i++) {
         rp_engine_sqlite_stats(d->f.e, &stats);
         if (stats.checkpoints > 0) {
             return;
