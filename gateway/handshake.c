@@ -200,8 +200,8 @@ static void put_headers(struct rp_buf *out, const struct rp_http_request *r, siz
 
 /* ---- query ---- */
 
-/* Cuts `name=value` off the front. */
-static void next_parameter(struct rp_bytes *query, struct rp_bytes *ret_name,
+/* Cuts `name=value` off the front. False: there was nothing between two `&`. */
+static bool next_parameter(struct rp_bytes *query, struct rp_bytes *ret_name,
                            struct rp_bytes *ret_value) {
     const uint8_t *end = memchr(query->data, '&', query->len);
     size_t len = end != NULL ? (size_t) (end - query->data) : query->len;
@@ -211,6 +211,7 @@ static void next_parameter(struct rp_bytes *query, struct rp_bytes *ret_name,
     *ret_name = rp_bytes(part.data, name_len);
     *ret_value = rp_bytes_skip(part, equals != NULL ? name_len + 1 : len);
     *query = rp_bytes_skip(*query, end != NULL ? len + 1 : len);
+    return ret_name->len + ret_value->len > 0;
 }
 
 /* Decoded; what cannot be decoded is told as it came. */
@@ -232,12 +233,14 @@ static size_t gather_names(struct rp_bytes query, struct name names[QUERY_NAMES_
     size_t count = 0;
     struct rp_bytes name, value;
     while (query.len > 0) {
-        next_parameter(&query, &name, &value);
+        if (!next_parameter(&query, &name, &value)) {
+            continue;
+        }
         size_t i = 0;
         while (i < count && !rp_bytes_eq(names[i].raw, name)) {
             i++;
         }
-        if (i == count && count < QUERY_NAMES_MAX && name.len + value.len > 0) {
+        if (i == count && count < QUERY_NAMES_MAX) {
             names[count++] = (struct name){.raw = name};
         }
         if (i < count) {
@@ -253,8 +256,7 @@ static void write_values(struct pen *pen, struct rp_bytes query, const struct na
     const char *before = "";
     write_str(pen, n->count > 1 ? "[" : "");
     while (query.len > 0 && pen->err == RP_OK) {
-        next_parameter(&query, &name, &value);
-        if (rp_bytes_eq(name, n->raw)) {
+        if (next_parameter(&query, &name, &value) && rp_bytes_eq(name, n->raw)) {
             write_str(pen, before);
             write_str(pen, "\"");
             write_decoded(pen, value);
