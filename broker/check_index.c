@@ -5,6 +5,7 @@
  *
  * Memory: 4 bytes for each event and room of the segment, and about 100 for each room. */
 #include "broker/check_state.h"
+#include "broker/room_key.h"
 
 #include "broker/sqlite_names.h"
 #include "common/alloc.h"
@@ -98,8 +99,7 @@ uint64_t rp_check_border(struct rp_check_index *x, struct rp_bytes room, struct 
 
 static struct room *find_room(struct rp_check_index *x, struct rp_bytes room, struct rp_bytes nsp,
                               uint64_t *ret_hash) {
-    const struct rp_hash_key *key = &x->c->hash_key;
-    uint64_t hash = rp_hash_bytes(key, room) + 31 * rp_hash_bytes(key, nsp);
+    uint64_t hash = rp_room_key_hash(&x->c->hash_key, room, nsp);
     *ret_hash = hash;
     for (struct rp_map_node *n = rp_map_first(&x->rooms, hash); n; n = rp_map_next(n, hash)) {
         struct room *found = RP_CONTAINER_OF(n, struct room, node);
@@ -117,14 +117,7 @@ static void add_event(struct rp_check_index *x, struct rp_bytes name, struct rp_
     uint32_t place = (uint32_t) (seq - x->segment * x->c->segment_events);
     if (room == NULL) {
         room = rp_alloc(sizeof(*room) + name.len + nsp.len);
-        room->room = rp_bytes(room->names, name.len);
-        room->nsp = rp_bytes(room->names + name.len, nsp.len);
-        if (name.len > 0) {
-            memcpy(room->names, name.data, name.len);
-        }
-        if (nsp.len > 0) {
-            memcpy(room->names + name.len, nsp.data, nsp.len);
-        }
+        rp_room_key_copy(room->names, name, nsp, &room->room, &room->nsp);
         rp_map_add(&x->rooms, &room->node, hash);
     }
     if (room->count > 0 && room->places[room->count - 1] == place) {

@@ -2,6 +2,7 @@
  * (`room`): never more than there is, or a room would lose events before its time. One entry in
  * memory for each such room. */
 #include "broker/check_state.h"
+#include "broker/room_key.h"
 
 #include "broker/sqlite_names.h"
 #include "common/alloc.h"
@@ -24,20 +25,13 @@ struct rp_check_rooms {
 };
 
 static uint64_t hash_of(const struct rp_check_rooms *x, struct rp_bytes room, struct rp_bytes nsp) {
-    return rp_hash_bytes(&x->c->hash_key, room) + 31 * rp_hash_bytes(&x->c->hash_key, nsp);
+    return rp_room_key_hash(&x->c->hash_key, room, nsp);
 }
 
 static void load(struct rp_check_rooms *x, sqlite3_stmt *row) {
     struct rp_bytes room = rp_sqlite_text(row, 0), nsp = rp_sqlite_text(row, 1);
     struct sum *sum = rp_alloc(sizeof *sum + room.len + nsp.len);
-    sum->room = rp_bytes(sum->names, room.len);
-    sum->nsp = rp_bytes(sum->names + room.len, nsp.len);
-    if (room.len > 0) {
-        memcpy(sum->names, room.data, room.len);
-    }
-    if (nsp.len > 0) {
-        memcpy(sum->names + room.len, nsp.data, nsp.len);
-    }
+    rp_room_key_copy(sum->names, room, nsp, &sum->room, &sum->nsp);
     sum->border = rp_sqlite_u64(row, 2);
     sum->counted_seq = rp_sqlite_u64(row, 3);
     sum->events = rp_sqlite_u64(row, 4);

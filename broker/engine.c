@@ -1,9 +1,10 @@
 #include "broker/engine.h"
 
+#include "broker/room_key.h"
+
 #include "common/alloc.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 void rp_engine_page_free(struct rp_engine_page *page) {
     if (page != NULL) {
@@ -19,13 +20,6 @@ struct rp_engine_border *rp_engine_border_new(struct rp_bytes nsp, struct rp_byt
                                               uint64_t seq) {
     struct rp_engine_border *border = rp_alloc(sizeof *border + nsp.len + room.len);
     border->seq = seq;
-    border->nsp = rp_bytes(border->data, nsp.len);
-    border->room = rp_bytes(border->data + nsp.len, room.len);
-    if (nsp.len > 0) {
-        memcpy(border->data, nsp.data, nsp.len);
-    }
-    if (room.len > 0) {
-        memcpy(border->data + nsp.len, room.data, room.len);
-    }
+    rp_room_key_copy(border->data, room, nsp, &border->room, &border->nsp);
     return border;
 }

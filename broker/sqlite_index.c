@@ -4,6 +4,7 @@
  * all in the file, go on with the next. What is not indexed when the process ends is indexed after
  * the next start. */
 #include "broker/sqlite_row.h"
+#include "broker/room_key.h"
 #include "broker/sqlite_state.h"
 
 #include "common/alloc.h"
@@ -66,8 +67,7 @@ struct gathering {
 
 static struct rp_sqlite_index_row *row_of(struct gathering *g, struct rp_bytes room,
                                           struct rp_bytes nsp) {
-    const struct rp_hash_key *key = &g->sqlite->hash_key;
-    uint64_t hash = rp_hash_bytes(key, room) + 31 * rp_hash_bytes(key, nsp);
+    uint64_t hash = rp_room_key_hash(&g->sqlite->hash_key, room, nsp);
     for (struct rp_map_node *n = rp_map_first(&g->by_room, hash); n; n = rp_map_next(n, hash)) {
         struct rp_sqlite_index_row *row = RP_CONTAINER_OF(n, struct rp_sqlite_index_row, node);
         if (rp_bytes_eq(row->room, room) && rp_bytes_eq(row->nsp, nsp)) {
@@ -75,14 +75,7 @@ static struct rp_sqlite_index_row *row_of(struct gathering *g, struct rp_bytes r
         }
     }
     struct rp_sqlite_index_row *row = rp_alloc(sizeof(*row) + room.len + nsp.len);
-    row->room = rp_bytes(row->names, room.len);
-    row->nsp = rp_bytes(row->names + room.len, nsp.len);
-    if (room.len > 0) {
-        memcpy(row->names, room.data, room.len);
-    }
-    if (nsp.len > 0) {
-        memcpy(row->names + room.len, nsp.data, nsp.len);
-    }
+    rp_room_key_copy(row->names, room, nsp, &row->room, &row->nsp);
     rp_buf_init(&row->seqs, (g->sqlite->segment_events + 1) * (SEQ_DIGITS + 1));
     rp_map_add(&g->by_room, &row->node, hash);
     struct rp_sqlite_index_job *job = g->job;

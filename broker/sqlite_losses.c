@@ -4,6 +4,7 @@
  * The sums of a room (events, bytes) are of its events after its border and up to counted_seq.
  * Whatever moves the border of a room without knowing its sums forgets them. */
 #include "broker/sqlite_retention.h"
+#include "broker/room_key.h"
 #include "broker/sqlite_state.h"
 
 #include "common/alloc.h"
@@ -15,7 +16,7 @@ struct rp_sqlite_loss *rp_sqlite_loss_of(struct rp_sqlite *s, struct rp_bytes ns
                                          struct rp_bytes room) {
     struct rp_sqlite_retention *r = &s->retention;
     struct rp_sqlite_losses *l = &r->losses;
-    uint64_t hash = rp_hash_bytes(&s->hash_key, room) + 31 * rp_hash_bytes(&s->hash_key, nsp);
+    uint64_t hash = rp_room_key_hash(&s->hash_key, room, nsp);
     for (struct rp_map_node *n = rp_map_first(&l->map, hash); n; n = rp_map_next(n, hash)) {
         struct rp_sqlite_loss *loss = RP_CONTAINER_OF(n, struct rp_sqlite_loss, node);
         if (rp_bytes_eq(loss->room, room) && rp_bytes_eq(loss->nsp, nsp)) {
@@ -23,14 +24,7 @@ struct rp_sqlite_loss *rp_sqlite_loss_of(struct rp_sqlite *s, struct rp_bytes ns
         }
     }
     struct rp_sqlite_loss *loss = rp_alloc(sizeof *loss + room.len + nsp.len);
-    loss->room = rp_bytes(loss->names, room.len);
-    loss->nsp = rp_bytes(loss->names + room.len, nsp.len);
-    if (room.len > 0) {
-        memcpy(loss->names, room.data, room.len);
-    }
-    if (nsp.len > 0) {
-        memcpy(loss->names + room.len, nsp.data, nsp.len);
-    }
+    rp_room_key_copy(loss->names, room, nsp, &loss->room, &loss->nsp);
     loss->rule = rp_retention_rule_of(r->rules, nsp, room);
     loss->counted = rp_sqlite_rule_counts(loss->rule);
     rp_map_add(&l->map, &loss->node, hash);

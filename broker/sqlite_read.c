@@ -9,6 +9,7 @@
  * A room's trimmed_seq is where its history begins: what is older is hidden, whether its rows are
  * gone yet or not. */
 #include "broker/sqlite_names.h"
+#include "broker/room_key.h"
 #include "broker/sqlite_row.h"
 #include "broker/sqlite_state.h"
 
@@ -239,8 +240,7 @@ static enum rp_err read_indexed(struct reading *g) {
 /* ---- what is not indexed ---- */
 
 static uint64_t room_hash(const struct reading *g, struct rp_bytes room, struct rp_bytes nsp) {
-    const struct rp_hash_key *key = &g->reader->sqlite->hash_key;
-    return rp_hash_bytes(key, room) + 31 * rp_hash_bytes(key, nsp);
+    return rp_room_key_hash(&g->reader->sqlite->hash_key, room, nsp);
 }
 
 static bool room_in_a_span(const struct reading *g, struct rp_bytes nsp, struct rp_bytes room,

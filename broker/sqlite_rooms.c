@@ -3,6 +3,7 @@
  * event until its segment is indexed and counted; after a start they are gathered from the file.
  * Only rooms with such events, or with more than their rule keeps, are known here. */
 #include "broker/sqlite_retention.h"
+#include "broker/room_key.h"
 #include "broker/sqlite_state.h"
 
 #include "common/alloc.h"
@@ -61,7 +62,7 @@ static struct rp_sqlite_room *find(struct rp_sqlite *s, struct rp_bytes nsp, str
 /* NULL: no rule counts the room. */
 static struct rp_sqlite_room *get(struct rp_sqlite *s, struct rp_bytes nsp, struct rp_bytes name) {
     struct rp_sqlite_rooms *rooms = &s->retention.rooms;
-    uint64_t hash = rp_hash_bytes(&s->hash_key, name) + 31 * rp_hash_bytes(&s->hash_key, nsp);
+    uint64_t hash = rp_room_key_hash(&s->hash_key, name, nsp);
     struct rp_sqlite_room *room = find(s, nsp, name, hash);
     if (room != NULL) {
         return room;
