@@ -520,14 +520,19 @@ static enum rp_err start(struct rp_sqlite *s, struct meta *m,
     } else {
         read_boot_id(boot_id);
     }
-    bool lost_power =
-        !m->clean && strcmp(m->sync, "normal") == 0 && strcmp(m->boot_id, boot_id) != 0;
+    /* where /proc hides it (ProcSubset= of systemd, some containers) it could be any boot */
+    bool same_boot = boot_id[0] != '\0' && strcmp(m->boot_id, boot_id) == 0;
+    bool lost_power = !m->clean && strcmp(m->sync, "normal") == 0 && !same_boot;
     const char *why = NULL;
     if (new_epoch && !created) {
         why = "it was asked for";
     } else if (lost_power) {
-        why = "the machine stopped while it was written with --sync=normal, and the newest events "
-              "may be lost";
+        why = boot_id[0] != '\0'
+                  ? "the machine stopped while it was written with --sync=normal, and the newest "
+                    "events may be lost"
+                  : "it was not closed while it was written with --sync=normal, the machine does "
+                    "not tell whether it has stopped since (/proc/sys/kernel/random/boot_id), and "
+                    "the newest events may be lost";
     } else if (m->copied_ts_ms > 0) {
         why = "it is a backup, and the log it was made of may have gone on";
     } else if (!created) {

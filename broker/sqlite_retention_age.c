@@ -132,7 +132,7 @@ static int pass(struct rp_sqlite *s, const struct rp_retention_rule *rule, uint6
         next_rule(r);
     } else if (rc == SQLITE_OK && row.seq > end) {
         if (!leave_segment(s, rule, row.seq)) {
-            next_rule(r);
+            r->rows = 0; /* in the next transaction, with which the index comes further, too */
         }
     } else if (rc == SQLITE_OK) {
         rc = row.kind == RP_RECORD_EVENT ? lose_of_rule(s, rule, &row) : SQLITE_OK;

@@ -17,7 +17,7 @@
 enum {
     FAILURES_MAX = 3, /* input/output errors in a row after which the log is given up */
     CHORES_RETRY_MS = 1000,
-    LOOK_AGAIN_MS = 500, /* whether there is space again */
+    LOOK_AGAIN_MS = 500, /* whether there is space again, or the file can shrink now */
 };
 
 uint64_t rp_sqlite_now_ms(void) {
@@ -388,9 +388,14 @@ static void sleep_for_input(struct rp_sqlite_inbox *in, uint64_t until_ms) {
     in->writer_waits = false;
 }
 
+/* Space may be back, or who read an old state done, without anybody writing. */
+static bool looks_again(const struct rp_sqlite *s) {
+    return (s->space.no_events || s->space.shrinks_later) && !s->writer.failed;
+}
+
 /* When the disk is looked at though there is nothing to do; 0: it is not. */
 static uint64_t until_look(const struct rp_sqlite *s) {
-    return s->space.no_events && !s->writer.failed ? rp_sqlite_now_ms() + LOOK_AGAIN_MS : 0;
+    return looks_again(s) ? rp_sqlite_now_ms() + LOOK_AGAIN_MS : 0;
 }
 
 static struct orders take_input(struct rp_sqlite *s) {
@@ -403,7 +408,7 @@ static struct orders take_input(struct rp_sqlite *s) {
         }
         bool pending = !w->failed && rp_sqlite_chores_pending(s);
         sleep_for_input(in, pending ? w->chores.retry_at_ms : until_look(s));
-        if (!has_input(in) && !w->failed && s->space.no_events) { /* space may be back */
+        if (!has_input(in) && looks_again(s)) {
             pthread_mutex_unlock(&in->lock);
             rp_sqlite_space_look(s, rp_sqlite_now_ms());
             pthread_mutex_lock(&in->lock);

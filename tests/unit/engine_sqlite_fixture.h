@@ -216,6 +216,25 @@ static inline void fixture_wait_indexed(struct fixture *f, uint64_t segments) {
              (unsigned long long) segments);
 }
 
+static inline const char *fixture_sql(struct fixture *f, const char *sql);
+
+/* Waits until every closed segment is indexed that has events left, however many those are. */
+static inline void fixture_wait_all_indexed(struct fixture *f) {
+    char sql[256];
+    snprintf(sql, sizeof sql,
+             "SELECT count(*) FROM event WHERE seq > (SELECT value FROM meta WHERE key = "
+             "'indexed_seq') AND seq <= (SELECT max(seq) FROM event) / %llu * %llu",
+             (unsigned long long) f->options.segment_events,
+             (unsigned long long) f->options.segment_events);
+    for (int i = 0; i < WAIT_S * 100; i++) {
+        if (strcmp(fixture_sql(f, sql), "0") == 0) {
+            return;
+        }
+        usleep(10000);
+    }
+    fail_msg("segments are not indexed: %s events", fixture_sql(f, sql));
+}
+
 /* Runs SQL on the file as a person would, with a connection of its own; the first column of the
  * first row, or "". */
 static inline const char *fixture_sql(struct fixture *f, const char *sql) {

@@ -509,26 +509,39 @@ static void test_epoch_is_renewed_when_events_may_be_lost(void **state) {
     static const struct {
         const char *label, *sql;
         bool asked, renewed;
+        const char *boot_id; /* NULL: the kernel's */
     } cases[] = {
-        {"clean", "SELECT 1", false, false},
-        {"asked for", "SELECT 1", true, true},
+        {"clean", "SELECT 1", false, false, NULL},
+        {"asked for", "SELECT 1", true, true, NULL},
         {"killed, same boot",
          "UPDATE meta SET value = 0 WHERE key = 'clean'; UPDATE meta SET value = 'normal' WHERE "
          "key = 'sync'",
-         false, false},
+         false, false, NULL},
         {"power failure, full",
          "UPDATE meta SET value = 0 WHERE key = 'clean'; UPDATE meta SET value = 'x' WHERE key = "
          "'boot_id'",
-         false, false},
+         false, false, NULL},
         {"power failure, normal",
          "UPDATE meta SET value = 0 WHERE key = 'clean'; UPDATE meta SET value = 'x' WHERE key = "
          "'boot_id';"
          "UPDATE meta SET value = 'normal' WHERE key = 'sync'",
-         false, true},
+         false, true, NULL},
         {"clean, normal, other boot",
          "UPDATE meta SET value = 'x' WHERE key = 'boot_id';"
          "UPDATE meta SET value = 'normal' WHERE key = 'sync'",
-         false, false},
+         false, false, NULL},
+        {"killed, the boot is not told",
+         "UPDATE meta SET value = 0 WHERE key = 'clean'; UPDATE meta SET value = '' WHERE key = "
+         "'boot_id';"
+         "UPDATE meta SET value = 'normal' WHERE key = 'sync'",
+         false, true, ""},
+        {"killed with full, the boot is not told",
+         "UPDATE meta SET value = 0 WHERE key = 'clean'; UPDATE meta SET value = '' WHERE key = "
+         "'boot_id';"
+         "UPDATE meta SET value = 'full' WHERE key = 'sync'",
+         false, false, ""},
+        {"clean, the boot is not told", "UPDATE meta SET value = 'normal' WHERE key = 'sync'",
+         false, false, ""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct fixture f;
@@ -541,6 +554,7 @@ static void test_epoch_is_renewed_when_events_may_be_lost(void **state) {
         fixture_close(&f);
         fixture_sql(&f, cases[i].sql);
         f.options.new_epoch = cases[i].asked;
+        f.options.boot_id = cases[i].boot_id;
         fixture_open(&f);
         if ((strcmp(epoch, f.e->epoch) != 0) != cases[i].renewed ||
             (f.message.len > 0) != cases[i].renewed) {

@@ -205,7 +205,7 @@ static void test_a_room_keeps_so_many_bytes(void **state) {
             compare_all(&p);
         }
     }
-    fixture_wait_indexed(&p.f, 4);
+    fixture_wait_all_indexed(&p.f);
     pair_round(&p, UINT64_MAX, 0);
     compare_all(&p);
     expect_sql(&p, "SELECT count(*) FROM event WHERE room = 'vip'", "1"); /* the newest stays */
@@ -229,6 +229,34 @@ static void test_events_grow_old(void **state) {
     expect_sql(&p, "SELECT min(seq) || ' ' || max(seq) || ' ' || count(*) FROM event",
                "161 240 80");
     expect_sql(&p, "SELECT DISTINCT room FROM room_index WHERE segment < 3", "c");
+    pair_done(&p);
+}
+
+/* Appended faster than segments are indexed. */
+static void put_crowd(struct pair *p, uint64_t next, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        struct rp_record_fields event = fixture_event(room_names[i % ROOMS], "[1]");
+        event.ts_ms = time_of(next + i);
+        struct rp_record *r = rp_record_new(&event);
+        assert_int_equal(p->memory->ops->append(p->memory, &r, 1), RP_OK);
+        struct rp_engine_outcome o = pair_memory_next(p);
+        assert_int_equal(o.seq, next + i);
+        rp_record_unref(o.record);
+        fixture_append(&p->f, &event);
+    }
+    fixture_expect_committed(&p->f, n);
+}
+
+/* The round gets to the end of segments that are being indexed, and goes on. */
+static void test_a_round_overtakes_the_indexer(void **state) {
+    (void) state;
+    enum { CROWD = 1280 };
+    struct pair p;
+    pair_begin(&p, "* * age=10ms");
+    for (uint64_t n = 0; n < 20; n++) {
+        put_crowd(&p, 1 + n * CROWD, CROWD);
+        pair_round(&p, UINT64_MAX, time_of((n + 1) * CROWD));
+    }
     pair_done(&p);
 }
 
@@ -606,6 +634,7 @@ int main(void) {
         cmocka_unit_test(test_a_room_keeps_so_many_events),
         cmocka_unit_test(test_a_room_keeps_so_many_bytes),
         cmocka_unit_test(test_events_grow_old),
+        cmocka_unit_test(test_a_round_overtakes_the_indexer),
         cmocka_unit_test(test_the_whole_log_has_limits),
         cmocka_unit_test(test_rooms_of_one_event_lose_it_one_by_one),
         cmocka_unit_test(test_what_is_not_to_go_yet_waits),
