@@ -196,15 +196,25 @@ static inline void disk_play(struct disk_run *d, size_t n) {
 
 /* ---- what must be true ---- */
 
-/* Until the checkpointer, which runs beside, has had its turn. */
-static inline void disk_await_checkpoint(struct disk_run *d) {
+static inline bool disk_is_well(const struct disk_run *d) {
+    return !d->fatal && d->refused == 0 && faulty_vfs_broken() == 0;
+}
+
+static inline uint64_t disk_checkpoints(struct disk_run *d) {
     struct rp_engine_sqlite_stats stats;
-    for (int i = 0; i < 1000 && !d->fatal && d->refused == 0; i++) {
-        rp_engine_sqlite_stats(d->f.e, &stats);
-        if (stats.checkpoints > 0) {
-            return;
+    rp_engine_sqlite_stats(d->f.e, &stats);
+    return stats.checkpoints;
+}
+
+/* As much as the checkpointer, which runs beside, takes a turn for, until it has: so many times. */
+static inline void disk_play_checkpoints(struct disk_run *d, size_t times) {
+    for (size_t n = 0; n < times && disk_is_well(d); n++) {
+        uint64_t before = disk_checkpoints(d);
+        disk_play(d, 4 * DISK_GROUP);
+        for (int i = 0; i < WAIT_S * 1000 && disk_is_well(d) && disk_checkpoints(d) == before;
+             i++) {
+            usleep(1000);
         }
-        usleep(1000);
     }
 }
 

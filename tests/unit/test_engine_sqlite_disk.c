@@ -4,7 +4,7 @@
  * killed, the power fails — and is then opened again and held against what the engine had told. */
 #include "tests/unit/disk_fixture.h"
 
-enum { HISTORY = 48, AFTER = 12, POINTS_MAX = 4000 };
+enum { HISTORY = 4, CHECKPOINTS = 2, AFTER = 12, POINTS_MAX = 4000 };
 
 enum end { END_CLOSE, END_KILL, END_POWER, ENDS };
 
@@ -75,7 +75,7 @@ static bool run(const struct kind *kind, uint64_t point, uint64_t seed) {
     bool broke;
     if (err == RP_OK) {
         disk_play(&d, HISTORY);
-        disk_await_checkpoint(&d);
+        disk_play_checkpoints(&d, CHECKPOINTS);
         broke = faulty_vfs_broken() > 0;
         assert_meaning(&d, kind, faulty_vfs_broken());
         if (kind->meaning == TRANSIENT && rule.times > 0) {
