@@ -16,14 +16,16 @@ static bool is_closed(const struct stat *file) {
     return (file->st_mode & others) == 0;
 }
 
-/* Reads a file; the caller wipes ret_keys if it has no use for the secret. */
+/* Reads a file. One with nothing but a key in it, as a container's secret may be, has a public one.
+ * The caller wipes ret_keys if it has no use for the secret. */
 static enum rp_err read_file(const char *path, struct rp_curve_keys *ret_keys,
                              struct stat *ret_stat, char *ret_why, size_t why_size) {
     char why[RP_CURVE_WHY_SIZE];
     struct rp_buf text;
     rp_buf_init(&text, RP_CURVE_FILE_BYTES_MAX);
     enum rp_err err = rp_file_read(path, &text, ret_stat, why, sizeof why);
-    if (err == RP_OK) {
+    if (err == RP_OK &&
+        rp_curve_key_parse(rp_bytes_trim(rp_buf_bytes(&text)), &ret_keys->public_key) != RP_OK) {
         err = rp_curve_keys_parse(rp_buf_bytes(&text), ret_keys, why, sizeof why);
     }
     if (text.data != NULL) {

@@ -15,8 +15,8 @@ enum { RP_CURVE_WHY_SIZE = 512 }; /* room for any reason, with a long name of a 
  * why_size bytes) says what is wrong and what to do, with the file's name. */
 RP_MUST_USE enum rp_err rp_curve_read_keys(const char *path, struct rp_curve_keys *ret_keys,
                                            char *ret_why, size_t why_size);
-/* Takes a peer's public key, or the name of a file with it. A file with a secret key is refused: a
- * peer's secret does not belong here. Errors as above. */
+/* Takes a peer's public key, or the name of a file with it, be it the .pub file or just the key. A
+ * file with a secret key is refused: a peer's secret does not belong here. Errors as above. */
 RP_MUST_USE enum rp_err rp_curve_read_public(const char *key_or_path, struct rp_curve_key *ret_key,
                                              char *ret_why, size_t why_size);
 

@@ -5,6 +5,7 @@
 
 #include "common/alloc.h"
 #include "common/assert.h"
+#include "common/option_file.h"
 #include "common/option_text.h"
 #include "common/units.h"
 
@@ -215,43 +216,98 @@ static bool take_file(struct rp_option_set *set, const char *path, struct rp_buf
 
 /* ---- the environment ---- */
 
+/* NULL: it is not set, or empty, which counts as the same. */
 static const char *variable_value(char *const *environment, const char *variable) {
     size_t len = strlen(variable);
     for (; *environment != NULL; environment++) {
         if (strncmp(*environment, variable, len) == 0 && (*environment)[len] == '=') {
-            return *environment + len + 1;
+            const char *value = *environment + len + 1;
+            return value[0] != '\0' ? value : NULL;
         }
     }
     return NULL;
 }
 
-/* "REPRISE_PING_INTERVAL" of "ping-interval" */
-static void variable_of(const char *name, char ret_variable[VARIABLE_SIZE]) {
-    size_t len = (size_t) snprintf(ret_variable, VARIABLE_SIZE, "REPRISE_%s", name);
+/* "REPRISE_PING_INTERVAL" and "REPRISE_PING_INTERVAL_FILE" of "ping-interval", and what they are.
+ */
+struct variable {
+    char name[VARIABLE_SIZE], file_name[VARIABLE_SIZE];
+    const char *value, *path; /* NULL: not set */
+};
+
+static struct variable variable_of(const char *option, char *const *environment) {
+    struct variable v;
+    size_t len = (size_t) snprintf(v.file_name, VARIABLE_SIZE, "REPRISE_%s_FILE", option);
     RP_ASSERT(len < VARIABLE_SIZE);
-    for (char *c = ret_variable; *c != '\0'; c++) {
+    for (char *c = v.file_name; *c != '\0'; c++) {
         if (*c == '-') {
             *c = '_';
         } else if (*c >= 'a' && *c <= 'z') {
             *c = (char) (*c - 'a' + 'A');
         }
     }
+    snprintf(v.name, sizeof v.name, "%.*s", (int) (len - strlen("_FILE")), v.file_name);
+    v.value = variable_value(environment, v.name);
+    v.path = variable_value(environment, v.file_name);
+    return v;
 }
 
-static bool take_environment(const struct rp_option_set *set, char *const *environment,
+/* False: both are set. */
+static bool is_said_once(const struct variable *v, struct rp_buf *out) {
+    bool twice = v->value != NULL && v->path != NULL;
+    if (twice) {
+        rp_option_say(out, "%s and %s are both set in the environment: expected one of them",
+                      v->name, v->file_name);
+    }
+    return !twice;
+}
+
+/* A value in a file of its own may be a secret: no message repeats it. */
+static bool take_value_file(struct rp_option_set *set, const struct rp_option *o,
+                            const struct variable *v, struct rp_buf *out) {
+    char why[256];
+    const char *value = rp_option_file_read(set, v->path, why, sizeof why);
+    if (value == NULL) {
+        rp_option_say(out, "%s in the environment: cannot take a value from %s: %s", v->file_name,
+                      v->path, why);
+        return false;
+    }
+    if (!set_value(o, value)) {
+        rp_option_say(out, "%s in the environment: what is in %s is wrong: expected ", v->file_name,
+                      v->path);
+        rp_option_put_expected(o, value, out);
+        return false;
+    }
+    return true;
+}
+
+static bool take_variable(struct rp_option_set *set, const struct rp_option *o,
+                          const struct variable *v, struct rp_buf *out) {
+    if (!is_said_once(v, out)) {
+        return false;
+    }
+    if (v->path != NULL && !o->is_file) {
+        return take_value_file(set, o, v, out);
+    }
+    const char *value = v->value != NULL ? v->value : v->path;
+    if (value != NULL && !set_value(o, value)) {
+        rp_option_say(out, "%s \"%s\" in the environment: expected ",
+                      v->value != NULL ? v->name : v->file_name, value);
+        rp_option_put_expected(o, value, out);
+        return false;
+    }
+    return true;
+}
+
+static bool take_environment(struct rp_option_set *set, char *const *environment,
                              struct rp_buf *out) {
     for (size_t i = 0; i < set->options_count; i++) {
         const struct rp_option *o = &set->options[i];
-        if (o->kind == RP_OPTION_GROUP) {
-            continue;
-        }
-        char variable[VARIABLE_SIZE];
-        variable_of(o->name, variable);
-        const char *value = variable_value(environment, variable);
-        if (value != NULL && value[0] != '\0' && !set_value(o, value)) {
-            rp_option_say(out, "%s \"%s\" in the environment: expected ", variable, value);
-            rp_option_put_expected(o, value, out);
-            return false;
+        if (o->kind != RP_OPTION_GROUP) {
+            struct variable v = variable_of(o->name, environment);
+            if (!take_variable(set, o, &v, out)) {
+                return false;
+            }
         }
     }
     return true;
@@ -330,9 +386,10 @@ static bool asks_for(int argc, char *const *argv, const char *flag, const char *
 
 /* Sets set->config_path, before anything else is set: the file is the weakest source but the
  * defaults. What is wrong with other arguments is said later. */
-static void find_config(struct rp_option_set *set, int argc, char *const *argv,
-                        char *const *environment) {
-    const char *path = variable_value(environment, "REPRISE_CONFIG");
+static bool find_config(struct rp_option_set *set, int argc, char *const *argv,
+                        char *const *environment, struct rp_buf *out) {
+    struct variable v = variable_of(set->config.name, environment);
+    const char *path = v.value != NULL ? v.value : v.path;
     for (int at = 1; at < argc; at++) {
         if (strncmp(argv[at], "--config=", 9) == 0) {
             path = argv[at] + 9;
@@ -341,13 +398,14 @@ static void find_config(struct rp_option_set *set, int argc, char *const *argv,
         }
     }
     set->config_path = path != NULL && path[0] != '\0' ? path : NULL;
+    return is_said_once(&v, out);
 }
 
 static bool parse(struct rp_option_set *set, int argc, char *const *argv, char *const *environment,
                   struct rp_buf *out) {
     set_defaults(set);
-    find_config(set, argc, argv, environment);
-    return (set->config_path == NULL || take_file(set, set->config_path, out)) &&
+    return find_config(set, argc, argv, environment, out) &&
+           (set->config_path == NULL || take_file(set, set->config_path, out)) &&
            take_environment(set, environment, out) && take_flags(set, argc, argv, out);
 }
 
@@ -357,6 +415,7 @@ enum rp_option_answer rp_option_parse(struct rp_option_set *set, int argc, char 
                                      .kind = RP_OPTION_STRING,
                                      .text = &set->config_path,
                                      .value = "FILE",
+                                     .is_file = true,
                                      .help = "read options from this file"};
     if (asks_for(argc, argv, "--help", "-h")) {
         rp_option_put_help(set, ret_text);
@@ -390,4 +449,5 @@ int rp_option_main(struct rp_option_set *set, int argc, char **argv) {
 void rp_option_done(struct rp_option_set *set) {
     free(set->file_text);
     set->file_text = NULL;
+    rp_option_file_forget(set);
 }

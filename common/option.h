@@ -6,6 +6,11 @@
  * `ping-interval = 25s` in the file of --config (or REPRISE_CONFIG); `#` at a line's beginning
  * makes it a comment. Flags win over environment over file over default.
  *
+ * In the environment REPRISE_PING_INTERVAL_FILE=PATH names a file whose one line is the value, the
+ * convention of containers for secrets: what is in it is not repeated in messages. Where the value
+ * is a file's name anyway (is_file), the variable is that name, so that REPRISE_TLS_KEY_FILE and
+ * REPRISE_TLS_KEY say the same. One of the two variables may be set, not both.
+ *
  * A wrong value is refused wherever it stands, also where something stronger overrides it.
  * Variables REPRISE_… that are no option are ignored: programs share an environment. */
 #pragma once
@@ -31,8 +36,10 @@ struct rp_option {
         const char **text; /* lives as long as the set, argv and the environment */
         unsigned *choice;  /* the index in choices */
     };
-    const char *fallback;       /* the default as a person would write it; NULL: false, 0 or NULL */
-    const char *value;          /* STRING: what --help calls the value: "HOST:PORT" */
+    const char *fallback; /* the default as a person would write it; NULL: false, 0 or NULL */
+    const char *value;    /* STRING: what --help calls the value: "HOST:PORT" */
+    bool is_file; /* STRING: the value is the name of a file, so that REPRISE_…_FILE is that name,
+                     too */
     uint64_t min, max;          /* DURATION, SIZE, INTEGER: both allowed; max 0 is no maximum */
     const char *word;           /* these also take a word ("all") … */
     uint64_t word_number;       /* … which means this number */
@@ -51,6 +58,7 @@ struct rp_option_set {
     struct rp_option config;
     const char *config_path;
     char *file_text;
+    struct rp_option_kept *kept; /* values that were in files of their own */
 };
 
 enum rp_option_answer {

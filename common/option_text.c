@@ -231,4 +231,9 @@ void rp_option_put_help(const struct rp_option_set *set, struct rp_buf *out) {
                 "Every option is also an environment variable, --log-level debug being "
                 "REPRISE_LOG_LEVEL=debug, and a line `log-level = debug` in the file of --config. "
                 "Flags win over environment over file over default.");
+    put_wrapped(
+        out, 0, 0,
+        "REPRISE_LOG_LEVEL_FILE=/run/secrets/level takes the value from that file (one line), "
+        "for secrets. Where the value is a file's name anyway, as with --config, "
+        "REPRISE_CONFIG_FILE is the same as REPRISE_CONFIG.");
 }

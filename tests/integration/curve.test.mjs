@@ -342,6 +342,15 @@ test('keys also on a Unix socket, and from the environment', async () => {
   const env = { REPRISE_CURVE_KEY: first.secret, REPRISE_BROKER_KEY: broker.key };
   const right = await other.addGateway(['--broker', endpoint], { env });
   await waitFor(() => right.log.includes('linked to the broker'));
+  for (const [name, content] of [['pub', readFileSync(broker.public)], ['bare', `${broker.key}\n`]]) { // as secrets of containers
+    writeFileSync(file(`secret-${name}`), content);
+    const env = { REPRISE_CURVE_KEY_FILE: first.secret, REPRISE_BROKER_KEY_FILE: file(`secret-${name}`) };
+    const mounted = await other.addGateway(['--broker', endpoint], { env });
+    await waitFor(() => mounted.log.includes('linked to the broker'));
+  }
+  const unreadable = await run(PROGRAMS.gateway, [], { env: { REPRISE_BROKER_FILE: file('nowhere') } });
+  assert.equal(unreadable.code, 2);
+  assert.match(unreadable.stderr, /REPRISE_BROKER_FILE in the environment: cannot take a value from .*nowhere: No such file/);
 });
 
 test('--plain-links: other machines without keys, if somebody says so at both ends', async () => {

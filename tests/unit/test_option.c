@@ -1,4 +1,5 @@
 /* Options: sources and their order, kinds of values, messages, help. */
+#include "common/limits.h"
 #include "common/option.h"
 
 #include <setjmp.h>
@@ -17,7 +18,7 @@ static const char *check_address(const char *text) {
 
 /* What the table below fills. */
 struct values {
-    const char *listen, *dir;
+    const char *listen, *dir, *key;
     uint64_t ttl_ms, payload_bytes, retain;
     unsigned colour;
     bool demo;
@@ -35,6 +36,12 @@ static const struct rp_option table[] = {
      .check = check_address,
      .help = "where to listen"},
     {.name = "dir", .kind = RP_OPTION_STRING, .text = &v.dir, .value = "DIR", .help = "files"},
+    {.name = "tls-key",
+     .kind = RP_OPTION_STRING,
+     .text = &v.key,
+     .value = "FILE",
+     .is_file = true,
+     .help = "a key"},
     {.name = "Sizes and times", .kind = RP_OPTION_GROUP},
     {.name = "session-ttl",
      .kind = RP_OPTION_DURATION,
@@ -122,12 +129,49 @@ static void assert_says(const struct run *run, const char *expected) {
 
 #define RUN(...) (&(struct run){.args = {__VA_ARGS__}})
 
-static void write_file(char path[32], const char *content) {
+static void write_bytes(char path[32], const void *content, size_t len) {
     strcpy(path, "/tmp/test_option_XXXXXX");
     int fd = mkstemp(path);
     assert_true(fd >= 0);
-    assert_int_equal(write(fd, content, strlen(content)), strlen(content));
+    assert_int_equal(write(fd, content, len), len);
     close(fd);
+}
+
+static void write_file(char path[32], const char *content) {
+    write_bytes(path, content, strlen(content));
+}
+
+/* Parses with one variable NAME_FILE that names a file with this content. */
+static enum rp_option_answer parse_secret(const char *name, const char *content, size_t len,
+                                          char ret_text[8192]) {
+    char path[32], variable[96];
+    write_bytes(path, content, len);
+    snprintf(variable, sizeof variable, "%s=%s", name, path);
+    enum rp_option_answer answer = parse(&(struct run){.environment = {variable}}, ret_text);
+    if (answer == RP_OPTION_WRONG) {
+        assert_non_null(strstr(ret_text, name));
+        assert_non_null(strstr(ret_text, path));
+    }
+    unlink(path);
+    return answer;
+}
+
+static void assert_takes_secret(const char *name, const char *content) {
+    char text[8192];
+    enum rp_option_answer answer = parse_secret(name, content, strlen(content), text);
+    assert_string_equal(text, "");
+    assert_int_equal(answer, RP_OPTION_RUN);
+}
+
+/* The message says what is expected, and nothing of what is in the file. */
+static void assert_refuses_secret(const char *name, const char *content, size_t len,
+                                  const char *expected) {
+    char text[8192];
+    assert_int_equal(parse_secret(name, content, len, text), RP_OPTION_WRONG);
+    if (strstr(text, expected) == NULL) {
+        fail_msg("%s is not in: %s", expected, text);
+    }
+    assert_null(strstr(text, "hunter2"));
 }
 
 /* ---- values ---- */
@@ -298,6 +342,112 @@ static void test_a_wrong_variable_is_refused_though_a_flag_overrides_it(void **s
                 "REPRISE_COLOUR \"pink\" in the environment: expected red, green or blue\n");
 }
 
+/* ---- values in files of their own ---- */
+
+static void test_a_value_may_be_in_a_file_of_its_own(void **state) {
+    (void) state;
+    assert_takes_secret("REPRISE_DIR_FILE", "/a = # dir\n");
+    assert_string_equal(v.dir, "/a = # dir");
+    assert_takes_secret("REPRISE_DIR_FILE", " kept as it is \r\n\n");
+    assert_string_equal(v.dir, " kept as it is ");
+    assert_takes_secret("REPRISE_SESSION_TTL_FILE", "5s");
+    assert_int_equal(v.ttl_ms, 5000);
+    assert_takes_secret("REPRISE_MAX_PAYLOAD_FILE", "2k\n");
+    assert_int_equal(v.payload_bytes, 2048);
+    assert_takes_secret("REPRISE_RETAIN_EVENTS_FILE", "all\n");
+    assert_true(v.retain == UINT64_MAX);
+    assert_takes_secret("REPRISE_COLOUR_FILE", "blue\n");
+    assert_int_equal(v.colour, 2);
+    assert_takes_secret("REPRISE_DEMO_FILE", "on\n");
+    assert_true(v.demo);
+}
+
+static void test_a_value_of_a_file_may_be_as_long_as_the_limit(void **state) {
+    (void) state;
+    char *long_value = malloc(RP_OPTION_FILE_BYTES_MAX + 1);
+    assert_non_null(long_value);
+    memset(long_value, 'x', RP_OPTION_FILE_BYTES_MAX);
+    long_value[RP_OPTION_FILE_BYTES_MAX] = '\0';
+    assert_takes_secret("REPRISE_DIR_FILE", long_value);
+    assert_string_equal(v.dir, long_value);
+    long_value[RP_OPTION_FILE_BYTES_MAX] = 'x';
+    assert_refuses_secret("REPRISE_DIR_FILE", long_value, RP_OPTION_FILE_BYTES_MAX + 1,
+                          "larger than the maximum");
+    free(long_value);
+}
+
+static void test_what_is_in_a_file_is_not_repeated(void **state) {
+    (void) state;
+    static const struct {
+        const char *name, *content;
+        size_t len;
+        const char *expected;
+    } cases[] = {
+        {"REPRISE_SESSION_TTL_FILE", "hunter2", 7, "expected a duration"},
+        {"REPRISE_COLOUR_FILE", "hunter2\n", 8, "expected red, green or blue"},
+        {"REPRISE_LISTEN_FILE", "hunter2\n", 8, "expected an address tcp://HOST:PORT"},
+        {"REPRISE_DIR_FILE", "hunter2\nhunter2", 15, "more than one line"},
+        {"REPRISE_DIR_FILE", "hunter2\rhunter2", 15, "more than one line"},
+        {"REPRISE_DIR_FILE", "hunter2\0x", 9, "not a text file"},
+        {"REPRISE_DIR_FILE", "\n\n", 2, "it is empty"},
+        {"REPRISE_DIR_FILE", "", 0, "it is empty"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_refuses_secret(cases[i].name, cases[i].content, cases[i].len, cases[i].expected);
+    }
+}
+
+static void test_a_file_that_cannot_be_read_is_refused_though_a_flag_overrides_it(void **state) {
+    (void) state;
+    assert_says(
+        &(struct run){.args = {"--dir", "x"}, .environment = {"REPRISE_DIR_FILE=/no/such/file"}},
+        "REPRISE_DIR_FILE in the environment: cannot take a value from /no/such/file: No "
+        "such file or directory\n");
+    assert_says(&(struct run){.environment = {"REPRISE_DIR_FILE=/tmp"}},
+                "REPRISE_DIR_FILE in the environment: cannot take a value from /tmp: not a regular "
+                "file\n");
+}
+
+static void test_the_name_of_a_file_is_not_looked_into(void **state) {
+    (void) state;
+    assert_runs(&(struct run){.environment = {"REPRISE_TLS_KEY_FILE=/no/such/key"}});
+    assert_string_equal(v.key, "/no/such/key");
+    char path[32], variable[64];
+    write_file(path, "colour = red\n");
+    snprintf(variable, sizeof variable, "REPRISE_CONFIG_FILE=%s", path);
+    assert_runs(&(struct run){.environment = {variable}});
+    assert_int_equal(v.colour, 0);
+    unlink(path);
+}
+
+static void test_both_variables_of_an_option_are_one_too_many(void **state) {
+    (void) state;
+    assert_says(
+        &(struct run){.environment = {"REPRISE_DIR=x", "REPRISE_DIR_FILE=/no/such/file"}},
+        "REPRISE_DIR and REPRISE_DIR_FILE are both set in the environment: expected one of them\n");
+    assert_says(
+        &(struct run){.environment = {"REPRISE_TLS_KEY=x", "REPRISE_TLS_KEY_FILE=x"}},
+        "REPRISE_TLS_KEY and REPRISE_TLS_KEY_FILE are both set in the environment: expected "
+        "one of them\n");
+    assert_says(&(struct run){.environment = {"REPRISE_CONFIG=x", "REPRISE_CONFIG_FILE=x"}},
+                "REPRISE_CONFIG and REPRISE_CONFIG_FILE are both set in the environment: expected "
+                "one of them\n");
+    assert_runs(&(struct run){.environment = {"REPRISE_DIR=x", "REPRISE_DIR_FILE="}});
+    assert_string_equal(v.dir, "x");
+}
+
+static void test_a_flag_wins_over_the_file_of_a_value(void **state) {
+    (void) state;
+    char path[32], variable[64];
+    write_file(path, "blue");
+    snprintf(variable, sizeof variable, "REPRISE_COLOUR_FILE=%s", path);
+    assert_runs(&(struct run){.args = {"--colour", "red"}, .environment = {variable}});
+    assert_int_equal(v.colour, 0);
+    unlink(path);
+}
+
+/* ---- the file ---- */
+
 static void test_a_wrong_line_of_the_file_is_refused_with_its_number(void **state) {
     (void) state;
     static const char *const cases[][2] = {
@@ -363,6 +513,13 @@ int main(void) {
         cmocka_unit_test(test_flags_win_over_environment_over_file),
         cmocka_unit_test(test_an_empty_variable_is_not_set),
         cmocka_unit_test(test_a_wrong_variable_is_refused_though_a_flag_overrides_it),
+        cmocka_unit_test(test_a_value_may_be_in_a_file_of_its_own),
+        cmocka_unit_test(test_a_value_of_a_file_may_be_as_long_as_the_limit),
+        cmocka_unit_test(test_what_is_in_a_file_is_not_repeated),
+        cmocka_unit_test(test_a_file_that_cannot_be_read_is_refused_though_a_flag_overrides_it),
+        cmocka_unit_test(test_the_name_of_a_file_is_not_looked_into),
+        cmocka_unit_test(test_both_variables_of_an_option_are_one_too_many),
+        cmocka_unit_test(test_a_flag_wins_over_the_file_of_a_value),
         cmocka_unit_test(test_a_wrong_line_of_the_file_is_refused_with_its_number),
         cmocka_unit_test(test_help_tells_every_option_within_the_width),
         cmocka_unit_test(test_version_is_name_and_number),
