@@ -32,5 +32,6 @@ void rp_command_print_help(const struct rp_command *command);
  */
 enum rp_cli_status rp_command_usage(const char *command, const char *wrong, const char *what);
 
+enum rp_cli_status rp_cmd_health(int argc, char **argv);
 enum rp_cli_status rp_cmd_help(int argc, char **argv);
 enum rp_cli_status rp_cmd_keygen(int argc, char **argv);

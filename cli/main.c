@@ -17,6 +17,16 @@ const struct rp_command rp_commands[] = {
          "  --force   replace files that are there; without it they are left alone\n"
          "  --json    print one JSON object instead of text\n",
      .run = rp_cmd_keygen},
+    {.name = "health",
+     .arguments = "[--timeout DURATION] [HOST:PORT]...",
+     .summary = "ask brokers and gateways whether they serve",
+     .help =
+         "Asks at the --admin addresses given, at most 16, and prints what each answers, a line of "
+         "JSON.\nWithout an address it asks at the one in REPRISE_ADMIN, where a container's "
+         "programs have\ntheirs from, or at 127.0.0.1:3001. Ends with 0 if all are ready, with 1 "
+         "if one is not, or\ncannot be reached, and says on standard error which.\n\n"
+         "  --timeout DURATION   for all answers together [2s]\n",
+     .run = rp_cmd_health},
     {.name = "help",
      .arguments = "[COMMAND]",
      .summary = "say what there is, or more about one command",

@@ -154,6 +154,17 @@ bool rp_address_is_local(const struct rp_address *address) {
     return false;
 }
 
+bool rp_address_is_any(const struct rp_address *address) {
+    struct in_addr v4;
+    struct in6_addr v6;
+    if (address->is_unix) {
+        return false;
+    }
+    return address->host[0] == '\0' ||
+           (inet_pton(AF_INET, address->host, &v4) == 1 && v4.s_addr == htonl(INADDR_ANY)) ||
+           (inet_pton(AF_INET6, address->host, &v6) == 1 && IN6_IS_ADDR_UNSPECIFIED(&v6));
+}
+
 bool rp_address_endpoint_is_local(const char *endpoint) {
     static const char tcp[] = "tcp://";
     struct rp_address address;

@@ -55,7 +55,10 @@ const char *rp_address_check_or_off(const char *text);
 
 /* Whether only this machine reaches it: 127.0.0.0/8, ::1, "localhost", a Unix socket. */
 bool rp_address_is_local(const struct rp_address *address);
-/* The same of a ZeroMQ endpoint: ipc://PATH, tcp://HOST:PORT. What is not understood is not local.
+/* Whether it stands for all addresses of this machine: "", 0.0.0.0, ::. */
+bool rp_address_is_any(const struct rp_address *address);
+/* rp_address_is_local of a ZeroMQ endpoint: ipc://PATH, tcp://HOST:PORT. What is not understood is
+ * not local.
  */
 bool rp_address_endpoint_is_local(const char *endpoint);
 

@@ -270,6 +270,29 @@ static void test_what_only_this_machine_reaches(void **state) {
     }
 }
 
+static void test_any_is_all_addresses(void **state) {
+    (void) state;
+    static const struct {
+        const char *text;
+        bool any;
+    } cases[] = {{"*:1", true},
+                 {":1", true},
+                 {"0.0.0.0:1", true},
+                 {"[::]:1", true},
+                 {"[0:0::0]:1", true},
+                 {"127.0.0.1:1", false},
+                 {"[::1]:1", false},
+                 {"0.0.0.1:1", false},
+                 {"name:1", false},
+                 {"unix:/a", false},
+                 {"[::ffff:0.0.0.0]:1", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct rp_addresses a;
+        assert_int_equal(rp_addresses_parse(cases[i].text, &a), RP_OK);
+        assert_int_equal(rp_address_is_any(&a.items[0]), cases[i].any);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good_addresses_are_split),
@@ -282,6 +305,7 @@ int main(void) {
         cmocka_unit_test(test_good_lists_are_split),
         cmocka_unit_test(test_bad_lists_are_refused),
         cmocka_unit_test(test_a_unix_socket_is_made_replaced_and_removed),
+        cmocka_unit_test(test_any_is_all_addresses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
