@@ -320,9 +320,6 @@ static void worker_operation(struct rp_core *core, struct rp_peer *worker, const
     case RP_OP_SIDE_ANSWER:
         rp_core_side_answer(core, worker, &op->side_answer);
         break;
-    case RP_OP_BYE:
-        rp_core_worker_bye(core, worker);
-        break;
     case RP_OP_EMIT:
     case RP_OP_MOVE:
     case RP_OP_EXPEL:
@@ -352,6 +349,13 @@ static void operation(struct rp_core *core, struct rp_peer *peer, const struct r
     case RP_OP_CATCHUP:
     case RP_OP_PAGE_DONE:
         about_cursor(core, peer, op);
+        break;
+    case RP_OP_BYE:
+        if (peer->is_worker) {
+            rp_core_worker_bye(core, peer);
+        } else {
+            rp_core_gateway_bye(core, peer);
+        }
         break;
     case RP_OP_RELAY:
         if (!peer->is_worker) {
@@ -399,6 +403,7 @@ static bool dispatch(struct rp_core *core, uint64_t link_id, const struct rp_op 
 
 enum rp_err rp_core_message(struct rp_core *core, uint64_t link_id, struct rp_bytes message,
                             struct rp_now now) {
+    RP_ASSERT(!core->parted);
     core->now = now;
     core->stats.messages++;
     size_t len = message.len;
@@ -492,7 +497,8 @@ static void tick_peer(struct rp_core *core, struct rp_peer *peer) {
         }
         return;
     }
-    bool timed_out = core->now.mono_ms >= peer->down_since_ms + core->config.gateway_timeout_ms;
+    bool timed_out = peer->down_since_ms == 0 ||
+                     core->now.mono_ms >= peer->down_since_ms + core->config.gateway_timeout_ms;
     if (timed_out && !peer->going && !rp_list_is_empty(&peer->sessions)) {
         struct rp_record_fields gone = {.kind = RP_RECORD_GONE, .aux = peer->incarnation};
         peer->going = true;
@@ -574,6 +580,7 @@ static void tick(struct rp_core *core) {
 }
 
 bool rp_core_turn(struct rp_core *core, struct rp_now now) {
+    RP_ASSERT(!core->parted);
     core->now = now;
     bool more = take_outcomes(core);
     rp_core_flush_backlog(core);
@@ -601,6 +608,24 @@ bool rp_core_turn(struct rp_core *core, struct rp_now now) {
 
 bool rp_core_is_settled(const struct rp_core *core) {
     return core->undecided == 0;
+}
+
+size_t rp_core_goodbye(struct rp_core *core, struct rp_now now) {
+    core->now = now;
+    core->parted = true;
+    size_t told = 0;
+    struct rp_op op = {.kind = RP_OP_REFUSED,
+                       .refused = {.code = RP_BYTES_LIT("stopping"),
+                                   .message = RP_BYTES_LIT("the broker has been stopped")}};
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&core->peers, it, tmp) {
+        struct rp_peer *peer = RP_CONTAINER_OF(it, struct rp_peer, node);
+        if (peer->state != RP_PEER_DOWN) {
+            rp_link_put(&peer->link, &op);
+            told++;
+        }
+    }
+    return told;
 }
 
 static bool take_stray(struct rp_core *core, uint64_t *ret_link_id, struct rp_buf *ret_message) {

@@ -43,7 +43,7 @@ struct rp_core_config {
 struct rp_core_stats {
     uint64_t messages, operations, malformed_messages, stray_messages;
     uint64_t hellos, gateways_linked, workers_linked, hellos_refused, roles_refused, links_lost,
-        links_reset, gateways_gone;
+        links_reset, gateways_gone, gateways_left;
     uint64_t connects, recovered, not_recovered, takeovers, sessions_expired;
     uint64_t publishes, publishes_duplicate, publishes_volatile, requests_resent, requests_refused;
     uint64_t committed, delivers, volatile_dropped, links_behind;
@@ -86,6 +86,11 @@ void rp_core_link_lost(struct rp_core *core, uint64_t link_id, struct rp_now now
 bool rp_core_turn(struct rp_core *core, struct rp_now now);
 /* Whether everything that was appended is decided. */
 bool rp_core_is_settled(const struct rp_core *core);
+/* The process ends: every gateway and worker is told, behind all that is on its link. They forget
+ * the link, keep what they have, and begin another as soon as there is a broker. What is left to do
+ * is to send what rp_core_take gives: no more messages and no more turns. Returns how many were
+ * told. */
+size_t rp_core_goodbye(struct rp_core *core, struct rp_now now);
 /* The next message to send; the caller frees ret_message->data with free(). False: none. */
 bool rp_core_take(struct rp_core *core, struct rp_now now, uint64_t *ret_link_id,
                   struct rp_buf *ret_message);

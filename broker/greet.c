@@ -113,6 +113,12 @@ void rp_core_peer_down(struct rp_core *core, struct rp_peer *peer) {
     core->stats.links_lost++;
 }
 
+void rp_core_gateway_bye(struct rp_core *core, struct rp_peer *gateway) {
+    rp_core_peer_down(core, gateway);
+    gateway->down_since_ms = 0; /* sessions that it could not close are, at the next tick */
+    core->stats.gateways_left++;
+}
+
 /* A message for a link without a peer. */
 static void put_stray(struct rp_core *core, uint64_t link_id, const struct rp_op *op) {
     struct rp_stray *stray = RP_NEW(struct rp_stray);
@@ -395,14 +401,19 @@ void rp_core_hello(struct rp_core *core, uint64_t link_id, const struct rp_op_he
     welcome(core, peer, link_id, seen, hello);
 }
 
-/* The rooms of a session as its gateway last knew them; what changed since comes in log order. */
-static void put_rooms(struct rp_peer *peer, const struct rp_session *session) {
+/* The events of rooms that a session has left since its gateway's `seen` are still for it. */
+static void linger_in_left(struct rp_peer *peer, const struct rp_session *session) {
     for (struct rp_interval *i = session->closed; i != NULL; i = i->next) {
         if (i->to_seq > peer->pos) {
             rp_room_interest_add(i->room, peer);
             rp_core_linger(peer, i->room);
         }
     }
+}
+
+/* The rooms of a session as its gateway last knew them; what changed since comes in log order. */
+static void put_rooms(struct rp_peer *peer, const struct rp_session *session) {
+    linger_in_left(peer, session);
     rp_core_put_rooms(peer, session, peer->pos);
 }
 
@@ -451,12 +462,14 @@ void rp_core_session_listed(struct rp_core *core, struct rp_peer *peer,
 
 /* Sessions the log says are connected at this gateway, and which it did not list: their clients
  * left while the link was down. A connection whose CONNECTED the gateway may not have seen yet is
- * not among them. */
+ * not among them: it comes in log order, as do the rooms that workers have moved it through. */
 static void close_unlisted(struct rp_core *core, struct rp_peer *peer) {
     struct rp_list *it, *tmp;
     RP_LIST_FOR(&peer->sessions, it, tmp) {
         struct rp_session *session = RP_CONTAINER_OF(it, struct rp_session, peer_node);
-        if (!session->confirmed && session->conn < peer->seen && session->takeovers == 0) {
+        if (!session->confirmed && session->conn >= peer->seen) {
+            linger_in_left(peer, session);
+        } else if (!session->confirmed && session->takeovers == 0) {
             struct rp_record_fields close = {
                 .kind = RP_RECORD_CLOSE, .session = session->id, .conn = session->conn};
             rp_core_append(core, &close);

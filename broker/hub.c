@@ -29,8 +29,10 @@ enum {
 struct rp_hub {
     void *context;
     void *socket;
-    void *monitor; /* tells of handshakes that fail */
+    void *monitor; /* tells of handshakes that fail, and who comes and goes */
     int fd, monitor_fd;
+    size_t connections;     /* accepted and not gone */
+    bool parting;           /* new ones do not count any more */
     struct rp_zap *zap;     /* NULL: links are plain */
     struct rp_allow *allow; /* with it */
     char endpoint[ENDPOINT_SIZE];
@@ -129,8 +131,9 @@ static int fd_of(void *socket) {
 
 static bool start_monitor(struct rp_hub *hub) {
     static const char address[] = "inproc://hub-handshakes";
-    static const int events =
-        ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL;
+    static const int events = ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+                              ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_ACCEPTED |
+                              ZMQ_EVENT_DISCONNECTED;
     hub->monitor = zmq_socket(hub->context, ZMQ_PAIR);
     if (hub->monitor == NULL || zmq_socket_monitor(hub->socket, address, events) != 0) {
         return false;
@@ -206,14 +209,6 @@ void rp_hub_set_allow(struct rp_hub *hub, struct rp_allow *allow) {
     hub->allow = allow;
 }
 
-void rp_hub_stop_listening(struct rp_hub *hub) {
-    int rc = zmq_unbind(hub->socket, hub->endpoint);
-    if (rc != 0) {
-        rp_log_warn("cannot stop listening endpoint=%s error=%s", hub->endpoint,
-                    zmq_strerror(errno));
-    }
-}
-
 /* ---- new connections ---- */
 
 /* The text of what the monitor says (zmq_socket_monitor(3)); NULL: somebody came and went, as port
@@ -244,9 +239,19 @@ static void count_failure(struct rp_hub *hub, uint16_t event, uint32_t value, ui
     }
 }
 
+static void note_event(struct rp_hub *hub, uint16_t event, uint32_t value, uint64_t now_ms) {
+    if (event == ZMQ_EVENT_ACCEPTED) {
+        hub->connections += !hub->parting;
+    } else if (event == ZMQ_EVENT_DISCONNECTED) {
+        hub->connections -= hub->connections > 0;
+    } else {
+        count_failure(hub, event, value, now_ms);
+    }
+}
+
 /* One event: a frame with its number and value, and one with our own address. False: there is none.
  */
-static bool take_failure(struct rp_hub *hub, uint64_t now_ms) {
+static bool take_event(struct rp_hub *hub, uint64_t now_ms) {
     uint16_t event = 0;
     uint32_t value = 0;
     zmq_msg_t frame;
@@ -256,7 +261,7 @@ static bool take_failure(struct rp_hub *hub, uint64_t now_ms) {
         const uint8_t *data = zmq_msg_data(&frame);
         memcpy(&event, data, sizeof event);
         memcpy(&value, data + sizeof event, sizeof value);
-        count_failure(hub, event, value, now_ms);
+        note_event(hub, event, value, now_ms);
     }
     while (rc >= 0 && zmq_msg_more(&frame)) {
         rc = zmq_msg_recv(&frame, hub->monitor, ZMQ_DONTWAIT);
@@ -272,7 +277,7 @@ bool rp_hub_admit(struct rp_hub *hub, struct rp_now now) {
         hub->stats.keys_refused = rp_zap_refused_count(hub->zap);
     }
     for (int i = 0; i < RP_HUB_HANDSHAKES_PER_TURN; i++) {
-        if (!take_failure(hub, now.mono_ms)) {
+        if (!take_event(hub, now.mono_ms)) {
             return more;
         }
     }
@@ -420,6 +425,17 @@ void rp_hub_receive(struct rp_hub *hub, struct rp_core *core, struct rp_now now)
         }
         bytes += len;
     }
+}
+
+size_t rp_hub_part(struct rp_hub *hub, struct rp_now now) {
+    zmq_msg_t frame;
+    zmq_msg_init(&frame);
+    for (int i = 0; i < RP_HUB_MESSAGES_PER_TURN && receive_frame(hub, &frame); i++) {
+    }
+    zmq_msg_close(&frame);
+    bool more = rp_hub_admit(hub, now);
+    hub->parting = hub->parting || !more;
+    return hub->connections + more;
 }
 
 bool rp_hub_is_readable(struct rp_hub *hub) {

@@ -55,8 +55,11 @@ void rp_hub_receive(struct rp_hub *hub, struct rp_core *core, struct rp_now now)
 void rp_hub_send(struct rp_hub *hub, struct rp_core *core, struct rp_now now);
 /* Whether messages wait. */
 bool rp_hub_is_readable(struct rp_hub *hub);
-/* No new links from now on. */
-void rp_hub_stop_listening(struct rp_hub *hub);
+/* For the end, when all have been told to go: drops what came, so that nothing unread makes the
+ * system reset a connection, and with it what is on the way to the other end. To be called every
+ * few ms, until it returns 0: that all connections that there were at first are gone. New
+ * ones are left unanswered and end with the socket: zmq_unbind would end all of them. */
+size_t rp_hub_part(struct rp_hub *hub, struct rp_now now);
 
 /* The descriptors that tell of messages and of new connections; returns how many. */
 enum { RP_HUB_FDS_MAX = 3 };

@@ -16,6 +16,7 @@
 #include "common/curve_file.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/notify.h"
 #include "common/option.h"
 #include "common/random.h"
 
@@ -36,7 +37,9 @@ enum {
     MESSAGE_BYTES_MAX = 16 << 10,
     READERS = 2,
     STOP_MS_MAX = 4000, /* the engine's outcomes are waited for, when stopping */
-    LINGER_MS = 1000,   /* for the last answers to leave */
+    PART_MS_MAX = 1000, /* then the other ends, until they have closed their links */
+    PART_STEP_MS = 10,  /* between two looks at that */
+    LINGER_MS = 1000,   /* for the last answers to leave, if there are still links then */
     STATUS_USAGE = 2,   /* the options were wrong */
 };
 
@@ -107,12 +110,14 @@ static int read_options(struct rp_option_set *set, struct options *o, int argc, 
          .kind = RP_OPTION_STRING,
          .text = &o->curve_key,
          .value = "FILE",
+         .is_file = true,
          .help = "the broker's own keys, made by `reprise keygen`: then every link is encrypted, "
                  "and only keys in --allow get one"},
         {.name = "allow",
          .kind = RP_OPTION_STRING,
          .text = &o->allow,
          .value = "FILE",
+         .is_file = true,
          .help = "whose keys may connect, and as what: lines `gateway NAME KEY`, `worker NAME "
                  "KEY` or `any NAME KEY`; SIGHUP reads it again"},
         {.name = "plain-links",
@@ -126,6 +131,7 @@ static int read_options(struct rp_option_set *set, struct options *o, int argc, 
          .text = &o->db,
          .fallback = "reprise.db",
          .value = "FILE",
+         .is_file = true,
          .help = "the SQLite file, made if it is not there"},
         {.name = "sync",
          .kind = RP_OPTION_CHOICE,
@@ -199,6 +205,7 @@ static int read_options(struct rp_option_set *set, struct options *o, int argc, 
          .kind = RP_OPTION_STRING,
          .text = &o->upkeep.check,
          .value = "DB",
+         .is_file = true,
          .help = "look for damage in the log of that file, which a broker may use meanwhile; "
                  "changes nothing. Ends with 0: sound, 1: damaged, 2: it could not be looked at. "
                  "Damage in pages that hold nothing is not seen"},
@@ -206,12 +213,14 @@ static int read_options(struct rp_option_set *set, struct options *o, int argc, 
          .kind = RP_OPTION_STRING,
          .text = &o->upkeep.backup,
          .value = "FILE",
+         .is_file = true,
          .help = "copy the log of --db, which a broker may use meanwhile, as it is at this moment, "
                  "into a new file"},
         {.name = "restore",
          .kind = RP_OPTION_STRING,
          .text = &o->upkeep.restore,
          .value = "FILE",
+         .is_file = true,
          .help = "make the log of --db, which must not be there, from a backup, after checking it. "
                  "It gets a new epoch: clients do not recover and begin anew"},
         {.name = "Sessions", .kind = RP_OPTION_GROUP},
@@ -265,6 +274,7 @@ static int read_options(struct rp_option_set *set, struct options *o, int argc, 
 
 struct broker {
     struct event_base *base;
+    struct rp_notify *notify; /* NULL: nobody wants to know */
     struct event *hub_events[RP_HUB_FDS_MAX], *wake_event, *timer, *stop_events[2], *hangup_event;
     int wake_fd;
     struct rp_retention *retention;
@@ -317,16 +327,27 @@ static void on_something(evutil_socket_t fd, short what, void *ctx) {
     (void) ctx;
 }
 
+/* Until it serves, and at a second signal: the process ends at once. The first process of a
+ * container would not by the signal's default. */
+static void leave(int signal_number) {
+    sigset_t none;
+    sigemptyset(&none);
+    signal(signal_number, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    raise(signal_number);
+    _exit(128 + signal_number);
+}
+
 static void on_stop(evutil_socket_t signal_number, short what, void *ctx) {
     (void) what;
     struct broker *b = ctx;
     rp_log_info("stopping: no more is taken, what came is committed signal=%s",
                 signal_number == SIGINT ? "SIGINT" : "SIGTERM");
+    rp_notify_stopping(b->notify);
     b->stopping = b->report.stopping = true;
     b->stop_since_ms = rp_clock_mono_ms();
-    rp_hub_stop_listening(b->hub);
     for (size_t i = 0; i < 2; i++) {
-        event_del(b->stop_events[i]); /* a second signal ends the process at once */
+        event_del(b->stop_events[i]); /* a second signal is leave's again */
     }
 }
 
@@ -336,6 +357,7 @@ static void on_hangup(evutil_socket_t signal_number, short what, void *ctx) {
     struct broker *b = ctx;
     struct rp_allow *allow;
     char why[WHY_SIZE];
+    rp_notify_reloading(b->notify);
     if (b->allow_file == NULL) {
         rp_log_info("nothing to read again: SIGHUP is for the file of --allow");
     } else if (rp_allow_read(b->allow_file, &allow, why, sizeof why) == RP_OK) {
@@ -346,6 +368,7 @@ static void on_hangup(evutil_socket_t signal_number, short what, void *ctx) {
         rp_log_error("cannot read --allow again, the list from before stays file=%s error=%s",
                      b->allow_file, why);
     }
+    rp_notify_ready(b->notify);
 }
 
 static void tell_notices(struct broker *b) {
@@ -375,12 +398,27 @@ static bool is_drained(struct broker *b) {
     return rp_core_is_settled(b->core) || rp_clock_mono_ms() >= b->stop_since_ms + STOP_MS_MAX;
 }
 
-static void arm_timer(struct broker *b) {
-    uint64_t at = rp_clock_mono_ms(), deadline = rp_core_deadline_ms(b->core);
+static void arm_timer(struct broker *b, uint64_t deadline) {
+    uint64_t at = rp_clock_mono_ms();
     uint64_t ms = deadline > at ? deadline - at : 0;
     struct timeval wait = {.tv_sec = (time_t) (ms / 1000),
                            .tv_usec = (suseconds_t) (ms % 1000 * 1000)};
     evtimer_add(b->timer, &wait);
+}
+
+/* All that was taken is committed and answered: tells the links so. Their ends close them, which is
+ * waited for: a connection closed with something unread is reset by the system, and what is on the
+ * way to the other end may go with it. */
+static void part(struct broker *b) {
+    size_t told = rp_core_goodbye(b->core, now());
+    rp_hub_send(b->hub, b->core, now());
+    uint64_t until_ms = rp_clock_mono_ms() + PART_MS_MAX;
+    size_t left;
+    while ((left = rp_hub_part(b->hub, now())) > 0 && rp_clock_mono_ms() < until_ms) {
+        arm_timer(b, rp_clock_mono_ms() + PART_STEP_MS);
+        (void) event_base_loop(b->base, EVLOOP_ONCE);
+    }
+    rp_log_info("said goodbye links=%zu not_closed=%zu", told, left);
 }
 
 /* Until it is stopped, or the log cannot be written: the exit status. */
@@ -395,9 +433,10 @@ static int run(struct broker *b) {
             return EXIT_FAILURE;
         }
         if (b->stopping && is_drained(b)) {
+            part(b);
             return EXIT_SUCCESS;
         }
-        arm_timer(b);
+        arm_timer(b, rp_core_deadline_ms(b->core));
         if (event_base_loop(b->base, EVLOOP_ONCE | (more ? EVLOOP_NONBLOCK : 0)) < 0) {
             rp_log_error("the event loop failed error=%s", strerror(errno));
             return EXIT_FAILURE;
@@ -547,6 +586,8 @@ static void tell_ready(struct broker *b, const struct options *o) {
            rp_hub_endpoint(b->hub), o->db, b->engine->epoch, rp_core_stats(b->core)->head,
            b->admin != NULL ? rp_admin_address(b->admin) : "off");
     fflush(stdout);
+    rp_notify_status(b->notify, "Links at %s, the log in %s", rp_hub_endpoint(b->hub), o->db);
+    rp_notify_ready(b->notify);
 }
 
 static void close_all(struct broker *b) {
@@ -566,6 +607,7 @@ static void close_all(struct broker *b) {
         b->engine->ops->close(b->engine);
     }
     rp_retention_free(b->retention);
+    rp_notify_free(b->notify);
     event_base_free(b->base);
     close(b->wake_fd);
 }
@@ -588,10 +630,14 @@ int main(int argc, char **argv) {
     } else if (status < 0) {
         rp_log_set_level((enum rp_log_level) options.log_level);
         signal(SIGPIPE, SIG_IGN);
+        signal(SIGTERM, leave);
+        signal(SIGINT, leave);
         raise_file_limit();
         struct broker b = {.base = event_base_new(),
                            .wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
         RP_ASSERT(b.base != NULL && b.wake_fd >= 0);
+        b.notify = rp_notify_new(b.base);
+        rp_notify_status(b.notify, "Opening the log in %s", options.db);
         status = EXIT_FAILURE;
         if (open_log(&b, &options) && make_core(&b, &options) && listen_to_links(&b, &options) &&
             listen_to_admins(&b, &options)) {

@@ -108,8 +108,8 @@ void rp_core_relay(struct rp_core *core, struct rp_peer *from, const struct rp_o
 }
 
 void rp_core_tell_lost(struct rp_core *core, const struct rp_peer *lost) {
-    if (lost->is_worker) {
-        return; /* nothing is relayed to workers, or by them */
+    if (lost->is_worker || core->parted) {
+        return; /* nothing is relayed to workers, or by them; nothing is said behind goodbye */
     }
     struct rp_op op = {.kind = RP_OP_LOST, .lost = {.incarnation = lost->incarnation}};
     struct rp_list *it, *tmp;

@@ -36,6 +36,7 @@ static enum rp_err put_links(struct rp_buf *out, const struct rp_core_stats *s,
                 "Times a link used up its credit and fell behind."),
         COUNTER("gateways_gone", s->gateways_gone,
                 "Gateways given up; their sessions disconnected."),
+        COUNTER("gateways_left", s->gateways_left, "Gateways that said goodbye: they stopped."),
         COUNTER("messages_received", h->messages_received, "Messages from links."),
         COUNTER("received_bytes", h->bytes_received, "Bytes of messages from links."),
         COUNTER("messages_sent", h->messages_sent, "Messages to links."),
@@ -215,16 +216,22 @@ void rp_report_links(struct rp_core *core, const struct rp_core_stats *live,
                                        .hellos_refused = live->hellos_refused,
                                        .links_lost = live->links_lost,
                                        .links_reset = live->links_reset,
-                                       .gateways_gone = live->gateways_gone};
+                                       .gateways_gone = live->gateways_gone,
+                                       .gateways_left = live->gateways_left};
     if (memcmp(&is, told, sizeof is) == 0) {
         return;
     }
     uint64_t gateways = rp_core_stats(core)->gateways;
     uint64_t workers = rp_core_stats(core)->workers;
-    if (is.links_lost != told->links_lost) {
+    uint64_t left = is.gateways_left - told->gateways_left;
+    uint64_t lost = is.links_lost - told->links_lost - left; /* which end links, too */
+    if (lost > 0) {
         rp_log_warn("lost the link of a gateway, its sessions wait for it lost=%" PRIu64
                     " gateways=%" PRIu64,
-                    is.links_lost - told->links_lost, gateways);
+                    lost, gateways);
+    }
+    if (left > 0) {
+        rp_log_info("a gateway has stopped stopped=%" PRIu64 " gateways=%" PRIu64, left, gateways);
     }
     if (is.links_reset != told->links_reset) {
         rp_log_warn("told a gateway to begin anew, its clients recover one by one reset=%" PRIu64

@@ -20,7 +20,7 @@ bool rp_report_health(void *ctx, struct rp_buf *out);
  * none. */
 struct rp_report_links {
     uint64_t gateways_linked, workers_linked, workers_lost;
-    uint64_t hellos_refused, links_lost, links_reset, gateways_gone;
+    uint64_t hellos_refused, links_lost, links_reset, gateways_gone, gateways_left;
 };
 void rp_report_links(struct rp_core *core, const struct rp_core_stats *live,
                      struct rp_report_links *told);

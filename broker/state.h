@@ -82,8 +82,8 @@ struct rp_peer {
     bool going; /* a GONE record is appended */
     uint64_t link_id;
     struct rp_link link;
-    uint64_t pos; /* while not live */
-    uint64_t down_since_ms;
+    uint64_t pos;            /* while not live */
+    uint64_t down_since_ms;  /* 0: a gateway that will not come back */
     struct rp_list sessions; /* connected here */
     struct rp_list parked;   /* struct rp_cursor.ready_node: they wait for the link's credit */
     struct rp_list answers;  /* struct rp_answer under way */
@@ -230,6 +230,7 @@ struct rp_core {
     bool trimming;
     uint64_t next_tick_ms;
     struct rp_now now; /* of the call under way */
+    bool parted;       /* goodbye was said: nothing is put on links any more */
     unsigned granted;  /* roles of the messages under way: a sum of RP_CORE_… */
     enum rp_err failure;
     char notice[256];
@@ -255,6 +256,8 @@ struct rp_peer *rp_core_peer_add(struct rp_core *core, uint64_t incarnation);
 /* Tells a gateway to close its clients and begin anew, and forgets its link. */
 void rp_core_reset(struct rp_core *core, struct rp_peer *peer, const char *why);
 void rp_core_peer_down(struct rp_core *core, struct rp_peer *peer);
+/* A gateway has stopped: its link is over, and it will not come back. */
+void rp_core_gateway_bye(struct rp_core *core, struct rp_peer *gateway);
 /* Frees a peer that is down, has no sessions and nothing in flight. */
 void rp_core_peer_release(struct rp_core *core, struct rp_peer *peer);
 /* Refuses a peer whose link is up, and forgets the link. */

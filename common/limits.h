@@ -86,6 +86,13 @@ enum {
     RP_LINK_ENDED_UNTOLD_MAX = 1024,  /* answered requests after which a gateway sends one, so that
                                          broker and workers need not keep their answers */
     RP_LINK_TIMEOUT_MS = 5000,        /* silence after which a link is lost */
+    RP_LINK_BYE_MS = 500,             /* for a goodbye to be taken by the broker's machine */
+    RP_LINK_END_MS = 1500,     /* for all of the link to end, with its goodbye; a name that is
+                                  being looked up would hold it longer, and is left behind */
+    RP_LINK_CONNECT_MS = 1000, /* until its connection is there; another is tried then. Nobody tells
+                                  of a name that is not known, or a machine that is off. Twice as
+                                  long each time it is in vain, … */
+    RP_LINK_CONNECT_DOUBLINGS = 2, /* … so often: a name service that hangs holds each try longer */
 };
 
 /* ---- keys of the links ---- */
@@ -209,7 +216,6 @@ enum {
     RP_SDK_POSTS_PER_TURN = 1024,        /* run before the link gets its turn */
     RP_SDK_REFUSED_MS = 1000,            /* until a broker that refused the worker is asked again */
     RP_SDK_RETRY_MS = 100,               /* until one that cannot be reached is */
-    RP_SDK_BYE_MS = 500,                 /* for a goodbye to be taken by the broker's machine */
 };
 
 /* ---- HTTP requests (numbers as macros: they are part of the answers' texts) ---- */
@@ -286,7 +292,8 @@ enum {
     RP_UPLINK_BYTES_PER_TURN = 4 << 20, /* the same, in bytes */
     RP_HUB_MESSAGES_PER_TURN = 256,     /* taken by the broker before it does anything else */
     RP_HUB_BYTES_PER_TURN = 4 << 20,    /* the same, in bytes */
-    RP_HUB_HANDSHAKES_PER_TURN = 256,   /* of new links, answered before the others' messages */
+    RP_HUB_HANDSHAKES_PER_TURN = 256,   /* of new links, answered before the others' messages, and
+                                           as many news of connections */
 };
 
 /* ---- the log ---- */
@@ -308,12 +315,27 @@ enum {
         100000, /* the same, in rows changed: an event that wants acks changes one for each session
                    that owes it. Committed once it is passed */
 };
-/* A log that begins a new epoch because it may have lost its end goes on with seqs so far above what
- * it knows, that none of the lost part comes again: a week at 100,000 events a second. Gaps cost
- * nothing. Above the second there is no further jump, which is after some 65,000 of them: seqs must
- * stay numbers that JavaScript can count. */
+/* A log that begins a new epoch because it may have lost its end goes on with seqs so far above
+ * what it knows, that none of the lost part comes again: a week at 100,000 events a second. Gaps
+ * cost nothing. Above the second there is no further jump, which is after some 65,000 of them: seqs
+ * must stay numbers that JavaScript can count. */
 #define RP_SEQ_JUMP (UINT64_C(1) << 36)
 #define RP_SEQ_JUMP_MAX (UINT64_C(1) << 52)
+
+/* ---- reprise health ---- */
+enum {
+    RP_HEALTH_ADDRESSES_MAX = 16,          /* asked at once; a longer list is refused */
+    RP_HEALTH_ANSWER_BYTES_MAX = 64 << 10, /* of an answer, its head and its body each; a longer one
+                                              is none */
+    RP_HEALTH_TIMEOUT_MS = 2000,           /* for all answers, without --timeout; then one that is
+                                              missing is a failure */
+};
+
+/* ---- options ---- */
+enum {
+    RP_OPTION_FILE_BYTES_MAX = 64 << 10, /* of a file with one option's value (REPRISE_…_FILE), as
+                                            much as --retain takes; a larger one stops the start */
+};
 
 /* ---- lists in options (a longer one stops the start) ---- */
 enum {

@@ -96,7 +96,18 @@ void rp_broker_turn(struct rp_gateway *g) {
     }
 }
 
+void rp_gateway_bye(struct rp_gateway *g) {
+    if (g->link_state == RP_LINK_UP) {
+        rp_request_send(g);
+        struct rp_op op = {.kind = RP_OP_BYE, .bye = {.lowest = rp_request_lowest(g)}};
+        rp_link_put(&g->link, &op);
+    }
+}
+
 uint64_t rp_broker_deadline_ms(const struct rp_gateway *g) {
+    if (g->link_close) {
+        return g->now_ms;
+    }
     switch (g->link_state) {
     case RP_LINK_DOWN:
         return g->retry_at_ms;
@@ -161,10 +172,16 @@ static void note(struct rp_gateway *g, const char *what, struct rp_bytes text) {
     g->notice_read = false;
 }
 
+/* A broker that stops has answered what it took, and this was its last word: another may be there
+ * soon. Links that were given up begin anew at once, too. */
 static void got_refused(struct rp_gateway *g, const struct rp_op_refused *op) {
-    rp_broker_link_down(g, "refused");
-    note(g, "the broker refuses this gateway", op->message);
-    g->retry_at_ms = g->now_ms + 10 * RETRY_MS;
+    bool stopping = rp_bytes_eq_str(op->code, "stopping");
+    bool passing = stopping || rp_bytes_eq_str(op->code, "relink");
+    rp_broker_link_down(g, stopping ? "the broker has been stopped" : "refused");
+    g->retry_at_ms = g->now_ms + (passing ? RETRY_MS : 10 * RETRY_MS);
+    if (!stopping) {
+        note(g, "the broker refuses this gateway", op->message);
+    }
 }
 
 /* The log has nothing to resume from: clients come back one by one, and this gateway begins anew.

@@ -170,6 +170,7 @@ const struct rp_gateway_stats *rp_gateway_stats(struct rp_gateway *g) {
     g->stats.rooms = g->fanout.rooms.count;
     g->stats.requests_open = g->requests_count;
     g->stats.requests_bytes = g->requests_bytes;
+    g->stats.incarnation = g->incarnation;
     g->stats.linked = g->link_state == RP_LINK_UP;
     return &g->stats;
 }

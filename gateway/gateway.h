@@ -88,8 +88,9 @@ struct rp_gateway_stats {
     uint64_t app_events, client_acks, kicked; /* what clients and workers said to one another */
     uint64_t handshakes_bytes;                /* gauge: kept of clients */
     uint64_t clients, polling, sessions, rooms, requests_open, requests_bytes, queued_bytes,
-        relays;  /* gauges */
-    bool linked; /* gauge */
+        relays;           /* gauges */
+    uint64_t incarnation; /* as the broker knows it now */
+    bool linked;          /* gauge */
 };
 
 struct rp_gateway *rp_gateway_new(const struct rp_gateway_config *config, uint64_t now_ms);
@@ -209,6 +210,10 @@ uint64_t rp_gateway_deadline_ms(const struct rp_gateway *g);
 void rp_gateway_drain(struct rp_gateway *g, uint64_t now_ms, uint64_t over_ms);
 /* Whether no client, wire or exchange is left and every request is answered. */
 bool rp_gateway_is_drained(const struct rp_gateway *g);
+
+/* The process ends: puts its goodbye on the link, if there is one, behind all else. What
+ * rp_gateway_uplink_take gives then is to be sent, and nothing else to be done. */
+void rp_gateway_bye(struct rp_gateway *g);
 
 /* Something a person should know, once ("the broker refused…"): "" if there is nothing. Valid until
  * the next call. */

@@ -106,11 +106,13 @@ static int parse_options(struct program *p, int argc, char **argv) {
          .kind = RP_OPTION_STRING,
          .text = &p->broker_key,
          .value = "KEY|FILE",
+         .is_file = true,
          .help = "the broker's public key, or the file .pub with it: then the link is encrypted"},
         {.name = "curve-key",
          .kind = RP_OPTION_STRING,
          .text = &p->curve_key,
          .value = "FILE",
+         .is_file = true,
          .help = "this gateway's own keys, made by `reprise keygen`; the public one must be in the "
                  "broker's --allow"},
         {.name = "plain-links",
@@ -131,7 +133,8 @@ static int parse_options(struct program *p, int argc, char **argv) {
          .value = "NAME",
          .check = check_name,
          .help =
-             "what this gateway is called in logs and on the demo page; by default its address"},
+             "what this gateway is called in logs and on the demo page; by default its address, or "
+             "the machine's name if it listens at all addresses"},
         {.name = "Files", .kind = RP_OPTION_GROUP},
         {.name = "client-dir",
          .kind = RP_OPTION_STRING,
@@ -167,6 +170,12 @@ static int parse_options(struct program *p, int argc, char **argv) {
 
 /* ---- the loop ---- */
 
+static void tell_status(const struct program *p) {
+    rp_notify_status(p->serve.notify, "%s, clients at %s",
+                     p->linked ? "Linked to the broker" : "Waiting for the broker",
+                     rp_listen_address(p->serve.listen));
+}
+
 static void tell_news(struct program *p) {
     const char *notice;
     while ((notice = rp_gateway_notice(p->serve.gateway))[0] != '\0') {
@@ -176,7 +185,12 @@ static void tell_news(struct program *p) {
     if (stats->linked && !p->linked) {
         rp_log_info("linked to the broker broker=%s", p->broker);
     }
-    p->linked = stats->linked;
+    if (stats->linked != p->linked) {
+        p->linked = stats->linked;
+        if (!rp_serve_is_draining(&p->serve)) {
+            tell_status(p);
+        }
+    }
 }
 
 static void run(struct program *p) {
@@ -187,6 +201,8 @@ static void run(struct program *p) {
         bool more = rp_uplink_send(p->uplink, now_ms);
         tell_news(p);
         if (rp_serve_is_stopped(&p->serve, now_ms)) {
+            rp_gateway_bye(p->serve.gateway);
+            rp_uplink_part(p->uplink, now_ms);
             return;
         }
         rp_serve_wait(&p->serve, more);
@@ -247,6 +263,8 @@ static void tell_ready(const struct program *p) {
     printf("ready gateway listen=%s broker=%s admin=%s\n", rp_listen_address(p->serve.listen),
            p->broker, p->admin != NULL ? rp_admin_address(p->admin) : "off");
     fflush(stdout);
+    tell_status(p);
+    rp_notify_ready(p->serve.notify);
 }
 
 int main(int argc, char **argv) {

@@ -8,6 +8,7 @@
 #include "proto/deflate.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -17,6 +18,7 @@
 enum {
     FILES_RESERVED = 64,   /* file descriptors that are not clients' */
     DRAIN_GRACE_MS = 2000, /* past --drain-time, for the last clients and answers */
+    USUAL_PORT = 3000,     /* goes without saying in a gateway's name */
     DEFLATE_LEVEL = 3,     /* zlib's, for messages: one thread compresses for everybody */
 };
 
@@ -81,6 +83,7 @@ static void log_certificate(const struct rp_serve *s) {
 static void reload(struct rp_serve *s) {
     char why[512];
     s->reload = false;
+    rp_notify_reloading(s->notify);
     if (s->tls == NULL) {
         rp_log_info("nothing to read again: SIGHUP is for the certificate of --tls-listen");
     } else if (rp_tls_reload(s->tls, why, sizeof why) == RP_OK) {
@@ -91,6 +94,7 @@ static void reload(struct rp_serve *s) {
             "error=%s",
             why);
     }
+    rp_notify_ready(s->notify);
 }
 
 /* ---- the start ---- */
@@ -166,6 +170,24 @@ static bool listen_at(struct rp_serve *s, const struct rp_addresses *addresses, 
     return true;
 }
 
+/* Of a gateway that nobody named: the first address it listens at. "All addresses" tells nobody
+ * which machine it is: then it is the machine's name (in a container, the container's), and the
+ * port if it is not the usual one. */
+static void name_after_address(struct rp_serve *s) {
+    const char *first = rp_listen_first(s->listen);
+    char host[HOST_NAME_MAX + 1] = "";
+    struct rp_address address;
+    bool any = rp_address_parse(first, &address) == RP_OK && rp_address_is_any(&address);
+    if (!any || gethostname(host, sizeof host) != 0 || host[0] == '\0' ||
+        !rp_bytes_is_utf8(rp_bytes(host, strnlen(host, sizeof host)))) {
+        snprintf(s->name, sizeof s->name, "%s", first);
+    } else if (address.port == USUAL_PORT) {
+        snprintf(s->name, sizeof s->name, "%.*s", HOST_NAME_MAX, host);
+    } else {
+        snprintf(s->name, sizeof s->name, "%.*s:%u", HOST_NAME_MAX, host, address.port);
+    }
+}
+
 static bool open_listen(struct rp_serve *s, const char *name) {
     const struct rp_options *o = s->options;
     s->listen = rp_listen_new();
@@ -173,7 +195,11 @@ static bool open_listen(struct rp_serve *s, const char *name) {
         !listen_at(s, &o->tls_addresses, true, "--tls-listen", o->tls_listen)) {
         return false;
     }
-    snprintf(s->name, sizeof s->name, "%s", name != NULL ? name : rp_listen_first(s->listen));
+    if (name != NULL) {
+        snprintf(s->name, sizeof s->name, "%s", name);
+    } else {
+        name_after_address(s);
+    }
     return true;
 }
 
@@ -256,6 +282,7 @@ bool rp_serve_open(struct rp_serve *s, const struct rp_options *options, enum rp
     *s = (struct rp_serve){.options = options, .timer_ms = UINT64_MAX, .stop_ms = UINT64_MAX};
     bound_connections(s);
     s->base = make_base();
+    s->notify = rp_notify_new(s->base);
     watch_signals(s);
     s->origins = parse_patterns(options->cors_origin, RP_PATTERNS_ANY_CASE);
     s->namespaces = parse_patterns(options->namespaces, RP_PATTERNS_EXACT);
@@ -285,6 +312,7 @@ void rp_serve_close(struct rp_serve *s) {
     for (size_t i = 0; i < RP_SERVE_SIGNALS; i++) {
         event_free(s->signals[i]);
     }
+    rp_notify_free(s->notify);
     event_base_free(s->base);
     libevent_global_shutdown();
 }
@@ -295,6 +323,9 @@ static void start_stopping(struct rp_serve *s, uint64_t now_ms) {
     uint64_t drain_ms = s->options->drain_ms;
     rp_log_info("stopping clients=%" PRIu64 " drain_ms=%" PRIu64,
                 rp_gateway_stats(s->gateway)->clients, drain_ms);
+    rp_notify_stopping(s->notify);
+    rp_notify_status(s->notify, "Sending %" PRIu64 " clients away",
+                     rp_gateway_stats(s->gateway)->clients);
     s->listen = rp_listen_free(s->listen);
     rp_conns_drain(s->conns, now_ms);
     rp_gateway_drain(s->gateway, now_ms, drain_ms);

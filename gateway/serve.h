@@ -8,9 +8,11 @@
  *     its own parts end, rp_serve_close.
  *
  * SIGTERM and SIGINT stop it: clients are sent away over --drain-time; a second one ends it at
- * once. SIGHUP reads the TLS certificate again. */
+ * once. SIGHUP reads the TLS certificate again. A service manager is told of all three; that it
+ * serves, the program tells it (common/notify.h). */
 #pragma once
 
+#include "common/notify.h"
 #include "gateway/conn.h"
 #include "gateway/gateway.h"
 #include "gateway/listen.h"
@@ -27,6 +29,7 @@ struct rp_serve {
     const struct rp_options *options;
     char name[RP_ADDRESS_TEXT_SIZE];
     struct event_base *base;
+    struct rp_notify *notify; /* NULL: nobody wants to know */
     struct event *timer, *signals[RP_SERVE_SIGNALS];
     struct rp_patterns *origins, *namespaces;
     struct rp_deflate *deflate;
@@ -44,8 +47,8 @@ struct rp_serve {
 };
 
 /* Makes all parts; listens, without accepting yet. Borrows options. name is what the gateway is
- * called; NULL: its first address. False: it was logged why not; rp_serve_close is due all the
- * same. */
+ * called; NULL: its first address, or the machine's name if that is all addresses. False: it was
+ * logged why not; rp_serve_close is due all the same. */
 RP_MUST_USE bool rp_serve_open(struct rp_serve *s, const struct rp_options *options,
                                enum rp_gateway_mode mode, const char *name);
 /* Accepts from now on. */

@@ -5,6 +5,7 @@
 #include "common/curve_file.h"
 #include "common/limits.h"
 #include "common/log.h"
+#include "common/zmq_end.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,11 +23,14 @@ struct rp_uplink {
     void *socket;  /* NULL: there is no link */
     void *monitor; /* of the socket */
     struct event *socket_event, *monitor_event;
-    uint64_t links_count;  /* opened so far; names the monitor */
-    bool touched;          /* the socket was used, or may have news: ask it before sleeping */
-    bool readable;         /* it had a message when it was asked */
-    bool monitor_readable; /* its descriptor fired */
-    bool complained;       /* that the broker cannot be reached, in this outage */
+    struct event *connect_timer; /* while there is no connection yet */
+    uint64_t links_count;        /* opened so far; names the monitor */
+    bool touched;                /* the socket was used, or may have news: ask it before sleeping */
+    bool readable;               /* it had a message when it was asked */
+    bool monitor_readable;       /* its descriptor fired */
+    bool connect_late;           /* the timer fired */
+    unsigned connect_doublings;
+    bool complained; /* that the broker cannot be reached, in this outage */
     struct rp_log_limit malformed_limit;
 };
 
@@ -46,6 +50,13 @@ static void on_monitor(evutil_socket_t fd, short what, void *arg) {
     u->monitor_readable = true;
 }
 
+static void on_connect_late(evutil_socket_t fd, short what, void *arg) {
+    (void) fd;
+    (void) what;
+    struct rp_uplink *u = arg;
+    u->connect_late = true;
+}
+
 static void set_int(void *socket, int option, int value) {
     int rc = zmq_setsockopt(socket, option, &value, sizeof value);
     RP_ASSERT(rc == 0);
@@ -62,8 +73,8 @@ static struct event *watch(struct rp_uplink *u, void *socket, event_callback_fn 
     return event;
 }
 
-/* Events that mean the end of a link: a socket of ours never reconnects. */
-static const int monitored = ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED |
+/* But for the first, events that mean the end of a link: a socket of ours never reconnects. */
+static const int monitored = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED |
                              ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                              ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
 
@@ -85,12 +96,13 @@ static void close_link(struct rp_uplink *u) {
     }
     event_free(u->socket_event);
     event_free(u->monitor_event);
+    evtimer_del(u->connect_timer);
     zmq_socket_monitor(u->socket, NULL, 0);
     zmq_close(u->monitor);
     zmq_close(u->socket);
     u->socket = u->monitor = NULL;
     u->socket_event = u->monitor_event = NULL;
-    u->touched = u->readable = u->monitor_readable = false;
+    u->touched = u->readable = u->monitor_readable = u->connect_late = false;
 }
 
 static void *new_socket(void *context) {
@@ -141,6 +153,9 @@ static void open_link(struct rp_uplink *u, uint64_t now_ms) {
     u->socket_event = watch(u, u->socket, on_socket);
     u->monitor_event = watch(u, u->monitor, on_monitor);
     u->touched = u->monitor_readable = true; /* the descriptors tell changes from now on only */
+    int wait_ms = RP_LINK_CONNECT_MS << u->connect_doublings;
+    const struct timeval wait = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
+    evtimer_add(u->connect_timer, &wait);
     if (zmq_connect(u->socket, u->endpoint) != 0) {
         lose(u, zmq_strerror(zmq_errno()), now_ms);
     }
@@ -162,7 +177,7 @@ const char *rp_uplink_check_endpoint(const char *text) {
         zmq_close(socket);
     }
     if (context != NULL) {
-        zmq_ctx_term(context);
+        rp_zmq_end(context, RP_LINK_END_MS);
     }
     return ok ? NULL : expected;
 }
@@ -180,7 +195,8 @@ enum rp_err rp_uplink_new(struct event_base *base, struct rp_gateway *gateway, c
         u->keys = *keys;
     }
     u->context = zmq_ctx_new();
-    RP_ASSERT(u->context != NULL);
+    u->connect_timer = evtimer_new(base, on_connect_late, u);
+    RP_ASSERT(u->context != NULL && u->connect_timer != NULL);
     *ret_uplink = u;
     return RP_OK;
 }
@@ -188,7 +204,8 @@ enum rp_err rp_uplink_new(struct event_base *base, struct rp_gateway *gateway, c
 struct rp_uplink *rp_uplink_free(struct rp_uplink *u) {
     if (u != NULL) {
         close_link(u);
-        zmq_ctx_term(u->context);
+        event_free(u->connect_timer);
+        rp_zmq_end(u->context, RP_LINK_END_MS);
         explicit_bzero(&u->keys, sizeof u->keys);
         free(u);
     }
@@ -241,14 +258,23 @@ static const char *text_of_event(uint16_t event, uint32_t value, bool has_keys) 
 }
 
 static void look_at_monitor(struct rp_uplink *u, uint64_t now_ms) {
-    if (u->socket == NULL || !u->monitor_readable) {
+    if (u->socket == NULL || !(u->monitor_readable || u->connect_late)) {
         return;
     }
     u->monitor_readable = false;
     uint32_t value;
-    uint16_t event = take_event(u, &value); /* any event is the last one that matters */
-    if (event != 0) {
+    uint16_t event;
+    while ((event = take_event(u, &value)) == ZMQ_EVENT_CONNECTED) {
+        evtimer_del(u->connect_timer);
+        u->connect_late = false;
+        u->connect_doublings = 0;
+    }
+    if (event != 0) { /* any other is the last one that matters */
         lose(u, text_of_event(event, value, has_keys(u)), now_ms);
+    } else if (u->connect_late) {
+        u->connect_doublings += u->connect_doublings < RP_LINK_CONNECT_DOUBLINGS;
+        lose(u, "no connection came about: its name is not known, or nothing answers there",
+             now_ms);
     }
 }
 
@@ -368,4 +394,12 @@ bool rp_uplink_send(struct rp_uplink *u, uint64_t now_ms) {
         u->readable = ask_readable(u);
     }
     return u->socket != NULL && (u->readable || u->monitor_readable);
+}
+
+void rp_uplink_part(struct rp_uplink *u, uint64_t now_ms) {
+    bool more = rp_uplink_send(u, now_ms);
+    (void) more; /* to be received, by nobody any more */
+    if (u->socket != NULL) {
+        set_int(u->socket, ZMQ_LINGER, RP_LINK_BYE_MS);
+    }
 }

@@ -30,6 +30,9 @@ struct rp_uplink_keys {
 RP_MUST_USE enum rp_err rp_uplink_new(struct event_base *base, struct rp_gateway *gateway,
                                       const char *endpoint, const struct rp_uplink_keys *keys,
                                       struct rp_uplink **ret_uplink);
+/* Sends what there is, a last time; rp_uplink_free then waits up to RP_LINK_BYE_MS until it has
+ * left. */
+void rp_uplink_part(struct rp_uplink *u, uint64_t now_ms);
 struct rp_uplink *rp_uplink_free(struct rp_uplink *u); /* NULL is fine; returns NULL */
 
 /* For struct rp_option's check: NULL, or what was expected. */

@@ -57,6 +57,7 @@
     U(T, origin)                                                                                   \
     U(T, num) U(T, verdict) B(T, code) B(T, message) B(T, args) B(T, attachments)
 #define RP_OP_SIDE_ANSWER_F(T, U, B) U(T, id) B(T, args)
+/* worker → broker, gateway → broker: the end */
 #define RP_OP_BYE_F(T, U, B) U(T, lowest)
 /* gateway → broker: about a session that catches up */
 #define RP_OP_CATCHUP_F(T, U, B) U(T, session) U(T, conn) U(T, pos)
@@ -84,8 +85,8 @@
     U(T, seq)                                                                                      \
     U(T, is_volatile)                                                                              \
     B(T, nsp)                                                                                      \
-    B(T, room) U(T, except) B(T, name) B(T, args) B(T, attachments) U(T, wants_ack) B(T, rooms)    \
-        B(T, excepts)
+    B(T, room)                                                                                     \
+    U(T, except) B(T, name) B(T, args) B(T, attachments) U(T, wants_ack) B(T, rooms) B(T, excepts)
 #define RP_OP_MEMBER_F(T, U, B) U(T, seq) U(T, conn) U(T, joined) B(T, room)
 #define RP_OP_JOINED_F(T, U, B) U(T, num) U(T, upto)
 #define RP_OP_HOLD_F(T, U, B) U(T, conn) U(T, pos)
@@ -93,8 +94,8 @@
     U(T, conn)                                                                                     \
     U(T, seq)                                                                                      \
     U(T, pos)                                                                                      \
-    U(T, history) U(T, truncated) B(T, name) B(T, args) B(T, attachments) U(T, wants_ack)          \
-        U(T, again)
+    U(T, history)                                                                                  \
+    U(T, truncated) B(T, name) B(T, args) B(T, attachments) U(T, wants_ack) U(T, again)
 #define RP_OP_PAGE_F(T, U, B) U(T, conn) U(T, pos) U(T, page) U(T, again)
 #define RP_OP_LIVE_F(T, U, B) U(T, conn) U(T, pos)
 #define RP_OP_EVICT_F(T, U, B) U(T, conn) B(T, reason)

@@ -169,6 +169,12 @@ static void tell_notice(struct reprise_context *c) {
     }
 }
 
+static uint64_t deadline_of(const struct reprise_context *c) {
+    uint64_t core_ms = rp_worker_deadline_ms(c->worker);
+    uint64_t uplink_ms = rp_sdk_uplink_deadline_ms(c->uplink);
+    return core_ms < uplink_ms ? core_ms : uplink_ms;
+}
+
 static void turn(struct reprise_context *c) {
     c->in_turn = true;
     c->woken = false;
@@ -186,7 +192,7 @@ static void turn(struct reprise_context *c) {
     rp_sdk_dispatch(c);
     again = rp_sdk_uplink_send(c->uplink, now_ms) || again;
     tell_notice(c);
-    uint64_t deadline_ms = rp_worker_deadline_ms(c->worker);
+    uint64_t deadline_ms = deadline_of(c);
     if (again || deadline_ms <= now_ms) {
         wake(c);
     } else {
@@ -211,7 +217,7 @@ int reprise_context_timeout(const struct reprise_context *c) {
     if (c == NULL) {
         return INT_MAX;
     }
-    uint64_t now_ms = rp_clock_mono_ms(), deadline_ms = rp_worker_deadline_ms(c->worker);
+    uint64_t now_ms = rp_clock_mono_ms(), deadline_ms = deadline_of(c);
     uint64_t wait_ms = deadline_ms > now_ms ? deadline_ms - now_ms : 0;
     return c->woken ? 0 : wait_ms < INT_MAX ? (int) wait_ms : INT_MAX;
 }

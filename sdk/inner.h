@@ -159,6 +159,8 @@ void rp_sdk_uplink_free(struct rp_sdk_uplink *u); /* NULL is fine */
 void rp_sdk_uplink_part(struct rp_sdk_uplink *u);
 /* Opens and closes as the core needs it; takes some messages, and has what happened dispatched. */
 void rp_sdk_uplink_receive(struct rp_sdk_uplink *u, uint64_t now_ms);
+/* When rp_sdk_uplink_receive must be called at the latest, of its own; UINT64_MAX: whenever. */
+uint64_t rp_sdk_uplink_deadline_ms(const struct rp_sdk_uplink *u);
 /* Sends what there is. True: there is more to be received at once. */
 bool rp_sdk_uplink_send(struct rp_sdk_uplink *u, uint64_t now_ms);
 

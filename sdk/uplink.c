@@ -10,6 +10,8 @@
  * sent. */
 #include "sdk/inner.h"
 
+#include "common/zmq_end.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,8 +24,11 @@
 struct rp_sdk_uplink {
     struct reprise_context *context;
     void *zmq;
-    void *socket;         /* NULL: there is no link */
-    void *monitor;        /* of the socket */
+    void *socket;  /* NULL: there is no link */
+    void *monitor; /* of the socket */
+    unsigned connect_doublings;
+    uint64_t
+        connect_by_ms;    /* when there must be a connection; UINT64_MAX: there is, or no socket */
     uint64_t links_count; /* opened so far; names the monitor */
     bool complained;      /* that the broker cannot be reached, in this outage */
     uint64_t malformed;   /* of the core's count, those that were logged */
@@ -83,10 +88,11 @@ static void close_link(struct rp_sdk_uplink *u) {
         zmq_close(u->socket);
     }
     u->socket = u->monitor = NULL;
+    u->connect_by_ms = UINT64_MAX;
 }
 
-/* Events that mean the end of a link: a socket of ours never reconnects. */
-static const int monitored = ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED |
+/* But for the first, events that mean the end of a link: a socket of ours never reconnects. */
+static const int monitored = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED |
                              ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
                              ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH;
 
@@ -119,6 +125,7 @@ static void open_link(struct rp_sdk_uplink *u, uint64_t now_ms) {
     close_link(u);
     u->links_count++;
     rp_worker_opened(u->context->worker, now_ms);
+    u->connect_by_ms = now_ms + ((uint64_t) RP_LINK_CONNECT_MS << u->connect_doublings);
     u->socket = zmq_socket(u->zmq, ZMQ_DEALER);
     bool ok = u->socket != NULL && set_options(u->context, u->socket) && start_monitor(u) &&
               watch(u->context, u->socket) && watch(u->context, u->monitor) &&
@@ -163,6 +170,7 @@ static bool has_descriptors(void) {
 enum reprise_err rp_sdk_uplink_new(struct reprise_context *c, struct rp_sdk_uplink **ret_uplink) {
     struct rp_sdk_uplink *u = RP_NEW(struct rp_sdk_uplink);
     u->context = c;
+    u->connect_by_ms = UINT64_MAX;
     u->zmq = has_descriptors() ? zmq_ctx_new() : NULL;
     enum reprise_err err = u->zmq == NULL      ? REPRISE_E_SYSTEM
                            : check_endpoint(u) ? REPRISE_OK
@@ -179,8 +187,7 @@ void rp_sdk_uplink_free(struct rp_sdk_uplink *u) {
     if (u != NULL) {
         close_link(u);
         if (u->zmq != NULL) {
-            while (zmq_ctx_term(u->zmq) != 0 && zmq_errno() == EINTR) {
-            } /* a signal; nothing would end it later */
+            rp_zmq_end(u->zmq, RP_LINK_END_MS);
         }
         free(u);
     }
@@ -188,7 +195,7 @@ void rp_sdk_uplink_free(struct rp_sdk_uplink *u) {
 
 void rp_sdk_uplink_part(struct rp_sdk_uplink *u) {
     if (u->socket != NULL) {
-        (void) set_int(u->socket, ZMQ_LINGER, RP_SDK_BYE_MS);
+        (void) set_int(u->socket, ZMQ_LINGER, RP_LINK_BYE_MS);
     }
 }
 
@@ -223,9 +230,17 @@ static const char *text_of_event(int event) {
 }
 
 static void look_at_monitor(struct rp_sdk_uplink *u, uint64_t now_ms) {
-    int event = u->socket != NULL ? take_event(u) : 0; /* any is the last one that matters */
-    if (event != 0) {
+    int event = 0;
+    while (u->socket != NULL && (event = take_event(u)) == ZMQ_EVENT_CONNECTED) {
+        u->connect_by_ms = UINT64_MAX;
+        u->connect_doublings = 0;
+    }
+    if (event != 0) { /* any other is the last one that matters */
         lose(u, text_of_event(event), now_ms);
+    } else if (now_ms >= u->connect_by_ms) {
+        u->connect_doublings += u->connect_doublings < RP_LINK_CONNECT_DOUBLINGS;
+        lose(u, "no connection came about: its name is not known, or nothing answers there",
+             now_ms);
     }
 }
 
@@ -262,6 +277,10 @@ static void follow_need(struct rp_sdk_uplink *u, uint64_t now_ms) {
     case RP_WORKER_NEED_NONE:
         break;
     }
+}
+
+uint64_t rp_sdk_uplink_deadline_ms(const struct rp_sdk_uplink *u) {
+    return u->connect_by_ms;
 }
 
 static bool is_readable(const struct rp_sdk_uplink *u) {

@@ -143,10 +143,13 @@ static void note(struct rp_worker *w, const char *what, struct rp_bytes text) {
 }
 
 static void got_refused(struct rp_worker *w, const struct rp_op_refused *op) {
-    bool relink = rp_bytes_eq_str(op->code, "relink");
-    rp_worker_link_down(w, "refused");
-    note(w, "the broker refuses this worker", op->message);
-    w->retry_at_ms = w->now_ms + (relink ? RP_SDK_RETRY_MS : RP_SDK_REFUSED_MS);
+    bool stopping = rp_bytes_eq_str(op->code, "stopping");
+    bool passing = stopping || rp_bytes_eq_str(op->code, "relink");
+    rp_worker_link_down(w, stopping ? "the broker has been stopped" : "refused");
+    w->retry_at_ms = w->now_ms + (passing ? RP_SDK_RETRY_MS : RP_SDK_REFUSED_MS);
+    if (!stopping) {
+        note(w, "the broker refuses this worker", op->message);
+    }
 }
 
 /* The log has nothing to resume from: everything is lost, and this worker begins anew. Answers are

@@ -212,6 +212,27 @@ static void take_all(struct bench *b) {
     }
 }
 
+/* It says goodbye, whatever is under way: the last word on every link, once. One of the links turns
+ * out to be lost when something is sent. */
+static void say_goodbye(struct bench *b, uint64_t lost_link) {
+    bool told[LINKS + 1] = {false};
+    uint64_t link_id;
+    struct rp_buf message;
+    take_all(b);
+    size_t left = rp_core_goodbye(b->core, b->now);
+    while (rp_core_take(b->core, b->now, &link_id, &message)) {
+        struct rp_bytes in = rp_buf_bytes(&message);
+        struct rp_op op;
+        RP_ASSERT(rp_op_next(b->reader, &in, &op) == RP_OK && in.len == 0);
+        RP_ASSERT(op.kind == RP_OP_REFUSED && rp_bytes_eq_str(op.refused.code, "stopping"));
+        RP_ASSERT(left-- > 0 && !told[link_id]);
+        told[link_id] = true;
+        rp_buf_done(&message);
+        rp_core_link_lost(b->core, lost_link, b->now);
+    }
+    RP_ASSERT(left <= 1);
+}
+
 static void turn(struct bench *b) {
     for (int i = 0; i < 1000 && rp_core_turn(b->core, b->now); i++) {
     }
@@ -313,6 +334,10 @@ static void step(struct bench *b, struct script *s) {
         break;
     case 6:
         if (what / 16 == 15) { /* killed; it comes back on what is on the disk */
+            stop(b);
+            start(b);
+        } else if (what / 16 >= 11) { /* stopped, and started */
+            say_goodbye(b, link_id);
             stop(b);
             start(b);
         }

@@ -84,6 +84,25 @@ static void take_uplink(struct bench *b) {
     }
 }
 
+/* It ends, whatever is under way: its goodbye is the last word on the link, if there is one. */
+static void say_goodbye(struct bench *b) {
+    struct rp_buf message;
+    bool is_up = b->g->link_state == RP_LINK_UP;
+    enum rp_op_kind last = RP_OP_HELLO;
+    rp_gateway_bye(b->g);
+    while (rp_gateway_uplink_take(b->g, b->now_ms, &message)) {
+        struct rp_bytes in = rp_buf_bytes(&message);
+        while (in.len > 0) {
+            struct rp_op op;
+            RP_ASSERT(rp_op_next(b->reader, &in, &op) == RP_OK);
+            RP_ASSERT(last != RP_OP_BYE);
+            last = op.kind;
+        }
+        rp_buf_done(&message);
+    }
+    RP_ASSERT(!is_up || last == RP_OP_BYE);
+}
+
 static void open_link(struct bench *b) {
     if (rp_gateway_uplink_need(b->g, b->now_ms) == RP_UPLINK_OPEN) {
         rp_gateway_uplink_opened(b->g, b->now_ms);
@@ -508,6 +527,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     for (int i = 0; i < STEPS_MAX && s.rest.len > 0; i++) {
         step(&b, &s);
     }
+    say_goodbye(&b);
     for (size_t i = 0; i < EXCHANGES; i++) {
         end_poll(&b, i, i % 2);
     }

@@ -102,6 +102,9 @@ static inline struct rp_bytes script_name(struct script *s, unsigned which) {
         static const char list[] = "\0\0\0\2r0\0\0\0\4sid0";
         return rp_bytes((const uint8_t *) list, sizeof list - 1);
     }
+    if (byte < 0xE0 && choice == NAMES + 5) { /* a code that matters */
+        return RP_BYTES_LIT("stopping");
+    }
     if (byte < 0xE0 && choice < NAMES + 4) { /* the hash of one of four pids */
         memset(text, choice, 32);
         return rp_bytes(text, 32);

@@ -17,6 +17,9 @@ enum { WORKERS = 3, EMIT_ROOMS = 2 };
 struct link {
     uint64_t id;                                   /* 0: there is none */
     bool silent;                                   /* cut: nothing gets through it any more */
+    bool closed;                                   /* the broker's process is gone: what it had sent
+                                                      still comes, and then the end */
+    bool told;                                     /* the last of that is its goodbye */
     uint64_t up_held_until_ms, down_held_until_ms; /* nothing gets through to (from) the broker, but
                                                       it will, if the link lives on */
     struct rp_list to_broker, from_broker;         /* struct packet */
@@ -114,6 +117,8 @@ void workers_run(struct world *w);
 void workers_done(struct world *w);
 /* The broker is dead: their links are. */
 void workers_broker_died(struct world *w);
+/* The same, but it has said goodbye, which is on its way. */
+void workers_broker_parted(struct world *w);
 /* One of the faults that only workers have. */
 void worker_fault(struct world *w);
 /* One says goodbye. */

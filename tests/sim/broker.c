@@ -8,6 +8,8 @@
 
 #include <stdlib.h>
 
+enum { STOP_MS_MAX = 4000 }; /* as of its shell */
+
 struct rp_now broker_now(const struct world *w) {
     return (struct rp_now){.mono_ms = w->now_ms, .wall_ms = w->wall_ms + w->now_ms};
 }
@@ -113,7 +115,7 @@ static void start(struct world *w) {
     RP_ASSERT(err == RP_OK);
     b->born_head = b->engine->last_seq;
     b->first = b->engine->first_seq;
-    b->hung_until_ms = 0;
+    b->hung_until_ms = b->stopping_since_ms = 0;
     world_trace(w, "the broker starts at %llu, epoch %s", (unsigned long long) b->born_head,
                 b->engine->epoch);
 }
@@ -134,6 +136,7 @@ void broker_count(struct world *w) {
     t->links_behind += stats->links_behind;
     t->links_reset += stats->links_reset;
     t->gateways_gone += stats->gateways_gone;
+    t->gateways_left += stats->gateways_left;
     t->requests_resent += stats->requests_resent;
     t->workers_lost += stats->workers_lost;
     t->sockets_moved += stats->sockets_moved;
@@ -285,8 +288,9 @@ static struct link *link_of(struct world *w, uint64_t link_id) {
     return NULL;
 }
 
-static void send_all(struct world *w) {
-    uint64_t link_id;
+/* How many messages that were. */
+static size_t send_all(struct world *w, bool is_goodbye) {
+    uint64_t link_id, count = 0;
     struct rp_buf message;
     while (rp_core_take(w->broker.core, broker_now(w), &link_id, &message)) {
         struct link *link = link_of(w, link_id);
@@ -295,8 +299,35 @@ static void send_all(struct world *w) {
             rp_core_link_lost(w->broker.core, link_id, broker_now(w));
         } else {
             link_put(w, link, false, message);
+            link->told = is_goodbye;
         }
+        count++;
     }
+    return count;
+}
+
+/* All is committed and answered, or that takes too long: the last word on every link, which is
+ * still on its way when the process is gone. */
+static void part(struct world *w, bool settled) {
+    struct broker *b = &w->broker;
+    const struct rp_core_stats *stats = rp_core_stats(b->core);
+    uint64_t links = stats->gateways + stats->workers;
+    if (settled && rp_engine_memory_work(b->engine, RP_MEMORY_COMMIT, 1) > 0) {
+        w->problem = "a broker has stopped with something undecided";
+    }
+    note_log(w);
+    send_all(w, false);
+    rp_core_goodbye(b->core, broker_now(w));
+    if (send_all(w, true) != links) {
+        w->problem = "a broker has stopped without goodbye to each, once";
+    }
+    w->tally.goodbyes += links;
+    w->tally.stops_hasty += !settled;
+    end(w);
+    gateways_broker_parted(w);
+    workers_broker_parted(w);
+    b->restart_at_ms = w->now_ms + below(w, 2000);
+    world_trace(w, "the broker has stopped");
 }
 
 static void run_core(struct world *w) {
@@ -305,12 +336,21 @@ static void run_core(struct world *w) {
     }
     w->tally.beginnings += rp_core_stats(core)->first > w->broker.first;
     w->broker.first = rp_core_stats(core)->first;
-    send_all(w);
+    send_all(w, false);
     if (rp_core_failure(core) != RP_OK) {
         w->tally.fatal_stops++;
         world_trace(w, "the broker stops: %s", rp_strerror(rp_core_failure(core)));
         broker_kill(w, 1500);
+    } else if (w->broker.stopping_since_ms > 0) {
+        bool settled = rp_core_is_settled(core);
+        if (settled || w->now_ms >= w->broker.stopping_since_ms + STOP_MS_MAX) {
+            part(w, settled);
+        }
     }
+}
+
+void broker_stop(struct world *w) {
+    w->broker.stopping_since_ms = w->now_ms;
 }
 
 void broker_run(struct world *w) {

@@ -163,6 +163,26 @@ static bool kill_broker(struct world *w) {
     return true;
 }
 
+static bool stop(struct world *w) {
+    unsigned index = (unsigned) below(w, 2 * GATEWAYS);
+    if (index < GATEWAYS) {
+        if (w->gateways[index].core == NULL || w->gateways[index].stops_by_ms > 0) {
+            return false;
+        }
+        world_trace(w, "fault: gateway %u is stopped", index);
+        gateway_stop(w, index);
+        w->tally.gateway_stops++;
+    } else {
+        if (w->broker.core == NULL || w->broker.stopping_since_ms > 0) {
+            return false;
+        }
+        world_trace(w, "fault: the broker is stopped");
+        broker_stop(w);
+        w->tally.broker_stops++;
+    }
+    return true;
+}
+
 static bool refuse(struct world *w) {
     bool is_full = chance(w, 500);
     size_t count = 1 + below(w, 20);
@@ -238,6 +258,7 @@ static const struct {
     {FAULT_STALL, 10, stall},
     {FAULT_KILL, 4, kill_gateway},
     {FAULT_RESTART, 4, kill_broker},
+    {FAULT_STOP, 5, stop},
     {FAULT_REFUSE, 3, refuse},
     {FAULT_WORKER, 5, trouble_worker},
     {FAULT_BYE, 3, send_worker_home},

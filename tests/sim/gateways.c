@@ -2,9 +2,11 @@
  *
  * A link is a connection of TCP: what is sent on it arrives in order, or late, or is lost with it;
  * a cut one never heals, the next one has a new id. */
-#include "tests/sim/world.h"
+#include "tests/sim/oracle.h"
 
 #include "common/assert.h"
+
+enum { STOP_GRACE_MS = 2000 };
 
 /* ---- links ---- */
 
@@ -26,15 +28,25 @@ void link_cut(struct link *link) {
 void link_renew(struct link *link, uint64_t id) {
     link_clear(link);
     link->id = id;
-    link->silent = false;
+    link->silent = link->closed = link->told = false;
 }
 
 void link_put(struct world *w, struct link *link, bool to_broker, struct rp_buf message) {
-    if (link->silent || link->id == 0) {
+    if (link->silent || link->id == 0 || (to_broker && link->closed)) {
         rp_buf_done(&message);
     } else {
         queue_put(w, to_broker ? &link->to_broker : &link->from_broker, message, true);
     }
+}
+
+void link_close(struct link *link) {
+    queue_clear(&link->to_broker);
+    link->closed = true;
+}
+
+bool link_is_over(const struct world *w, const struct link *link) {
+    return link->id != 0 && link->closed && !link->silent &&
+           w->now_ms >= link->down_held_until_ms && rp_list_is_empty(&link->from_broker);
 }
 
 struct packet *link_take(struct world *w, struct link *link, bool to_broker) {
@@ -47,8 +59,8 @@ struct packet *link_take(struct world *w, struct link *link, bool to_broker) {
 
 void link_deliver(struct world *w, struct link *link) {
     struct packet *p;
-    while (broker_is_awake(w) && rp_core_wants_input(w->broker.core) &&
-           (p = link_take(w, link, true)) != NULL) {
+    while (broker_is_awake(w) && w->broker.stopping_since_ms == 0 &&
+           rp_core_wants_input(w->broker.core) && (p = link_take(w, link, true)) != NULL) {
         enum rp_err err =
             rp_core_message(w->broker.core, link->id, rp_buf_bytes(&p->bytes), broker_now(w));
         RP_ASSERT(err == RP_OK);
@@ -75,7 +87,7 @@ static void start(struct world *w, struct gateway *gateway) {
                                        .random = world_random,
                                        .random_ctx = w};
     gateway->core = rp_gateway_new(&config, w->now_ms);
-    gateway->hung_until_ms = 0;
+    gateway->hung_until_ms = gateway->stops_by_ms = 0;
     link_renew(&gateway->link, 0);
     world_trace(w, "gateway %u starts", (unsigned) (gateway - w->gateways));
 }
@@ -121,12 +133,55 @@ void gateway_kill(struct world *w, unsigned index) {
     gateway->restart_at_ms = w->now_ms + below(w, 3000);
 }
 
+void gateway_stop(struct world *w, unsigned index) {
+    struct gateway *gateway = &w->gateways[index];
+    uint64_t over_ms = below(w, 1000);
+    rp_gateway_drain(gateway->core, w->now_ms, over_ms);
+    gateway->stops_by_ms = w->now_ms + over_ms + STOP_GRACE_MS;
+}
+
+/* Its last words come through, or are lost with the link. */
+static void say_bye(struct world *w, struct gateway *gateway) {
+    struct link *link = &gateway->link;
+    struct rp_buf message;
+    rp_gateway_bye(gateway->core);
+    while (rp_gateway_uplink_take(gateway->core, w->now_ms, &message)) {
+        link_put(w, link, true, message);
+    }
+    if (w->now_ms >= link->up_held_until_ms && chance(w, 800)) {
+        queue_hurry(w, &link->to_broker);
+        link_deliver(w, link);
+    }
+}
+
+/* As its shell does: when all have been sent away, and the broker knows it, or it takes too long.
+ */
+static void stop_if_drained(struct world *w, unsigned index) {
+    bool drained = rp_gateway_is_drained(w->gateways[index].core);
+    if (drained || w->now_ms >= w->gateways[index].stops_by_ms) {
+        world_trace(w, "gateway %u has stopped%s", index, drained ? "" : ", not drained");
+        w->tally.gateways_drained += drained;
+        if (drained && w->problem == NULL) {
+            const struct rp_gateway_stats *stats = rp_gateway_stats(w->gateways[index].core);
+            w->problem = oracle_check_drained(w, stats->incarnation);
+        }
+        say_bye(w, &w->gateways[index]);
+        gateway_kill(w, index);
+    }
+}
+
 void gateways_broker_died(struct world *w) {
     for (size_t i = 0; i < GATEWAYS; i++) {
         link_renew(&w->gateways[i].link, 0);
         if (w->gateways[i].core != NULL && !chance(w, 300)) {
             rp_gateway_uplink_lost(w->gateways[i].core, w->now_ms);
         } /* else it finds out by silence */
+    }
+}
+
+void gateways_broker_parted(struct world *w) {
+    for (size_t i = 0; i < GATEWAYS; i++) {
+        link_close(&w->gateways[i].link);
     }
 }
 
@@ -176,6 +231,13 @@ static void run_link(struct world *w, struct gateway *gateway) {
         RP_ASSERT(err == RP_OK);
         packet_free(p);
     }
+    if (link_is_over(w, &gateway->link)) {
+        if (gateway->link.told && rp_gateway_stats(gateway->core)->linked) {
+            w->problem = "a gateway believes in a broker that has said goodbye";
+        }
+        rp_gateway_uplink_lost(gateway->core, w->now_ms);
+        link_renew(&gateway->link, 0);
+    }
 }
 
 static void run(struct world *w, unsigned index) {
@@ -187,6 +249,9 @@ static void run(struct world *w, unsigned index) {
         link_deliver(w, &gateway->link);
         rp_gateway_turn(gateway->core, w->now_ms);
         flush(w, index);
+        if (gateway->stops_by_ms > 0) {
+            stop_if_drained(w, index);
+        }
     } else if (gateway->core != NULL) {
         link_deliver(w, &gateway->link);
     }

@@ -49,6 +49,14 @@ void packet_free(struct packet *p) {
     free(p);
 }
 
+void queue_hurry(const struct world *w, struct rp_list *queue) {
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(queue, it, tmp) {
+        struct packet *p = RP_CONTAINER_OF(it, struct packet, node);
+        p->due_ms = p->due_ms < w->now_ms ? p->due_ms : w->now_ms;
+    }
+}
+
 void queue_clear(struct rp_list *queue) {
     struct rp_list *first;
     while ((first = rp_list_first(queue)) != NULL) {
@@ -149,7 +157,7 @@ void conn_flush(struct world *w, struct conn *c) {
 
 /* The handshake reaches the gateway. */
 static void arrive(struct world *w, struct conn *c) {
-    struct rp_gateway *core = w->gateways[c->gateway].core;
+    struct rp_gateway *core = gateway_listening(w, c->gateway);
     c->opens_ms = 0;
     if (core == NULL || !c->client_open) {
         return; /* refused, or given up */
@@ -309,7 +317,7 @@ void call_answered(struct world *w, struct call *c) {
 
 /* The request reaches the gateway. */
 static void reach(struct world *w, struct call *c) {
-    struct rp_gateway *core = w->gateways[c->gateway].core;
+    struct rp_gateway *core = gateway_listening(w, c->gateway);
     struct rp_bytes sid = rp_bytes_str(c->sid);
     if (core == NULL) {
         c->state = CALL_LOST; /* refused */

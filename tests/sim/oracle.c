@@ -175,31 +175,13 @@ static const char *check_event(const struct world *w, size_t at) {
                            (unsigned long long) payload, wrong);
 }
 
-/* Since when the session is away, by the records before one; 0: it is not. */
-static uint64_t closed_ms(const struct world *w, uint64_t session, size_t before) {
-    uint64_t conn = session, origin = 0, closed = 0;
-    for (size_t i = 0; i < before; i++) {
-        const struct rp_record *r = w->now.log[i];
-        bool own = r->f.session == session;
-        if (r->seq == session || (own && r->f.kind == RP_RECORD_RESUME)) {
-            conn = r->seq;
-            origin = r->f.origin;
-            closed = 0;
-        } else if (closed == 0 && ((own && r->f.kind == RP_RECORD_CLOSE && r->f.conn == conn) ||
-                                   (r->f.kind == RP_RECORD_GONE && r->f.aux == origin))) {
-            closed = r->f.ts_ms;
-        }
-    }
-    return closed;
-}
-
 /* A session that the broker ends by itself has been away long enough, by the wall clock. */
 static const char *check_expiry(const struct world *w, size_t at) {
     const struct rp_record *r = w->now.log[at];
     if (r->f.origin != 0 || !rp_bytes_eq_str(r->f.name, RP_REASON_EXPIRED)) {
         return NULL;
     }
-    uint64_t closed = closed_ms(w, r->f.session, at);
+    uint64_t closed = log_closed_ms(w, r->f.session, at);
     if (closed > 0 && r->f.ts_ms >= closed + w->profile.session_ttl_ms) {
         return NULL;
     }

@@ -43,6 +43,9 @@ const char *oracle_watch(const struct world *w);
  * what is under way just now is done. */
 const char *oracle_check_rest(const struct world *w);
 
+/* A gateway has stopped, and says that the broker has heard of the end of all it had. */
+const char *oracle_check_drained(const struct world *w, uint64_t incarnation);
+
 /* ---- oracle_app.c ---- */
 
 const char *oracle_app_check(const struct world *w);
@@ -64,6 +67,8 @@ bool log_is_own_without_echo(const struct rp_record *r, uint64_t session);
 const struct rp_record *log_find(const struct world *w, uint64_t seq, size_t *ret_at);
 /* The session with this sid; 0: none. */
 uint64_t log_session(const struct world *w, const char *sid);
+/* Since when the session is away, by the records before one; 0: it is not. */
+uint64_t log_closed_ms(const struct world *w, uint64_t session, size_t before);
 /* The newest seq of the first so many records. */
 uint64_t log_head(const struct world *w, size_t logged);
 /* The newest event that a room had lost when the log had so many records … */

@@ -72,6 +72,36 @@ static const char *differ(const char *what, uint64_t there, const char *other, u
                                            other, (unsigned long long) here);
 }
 
+/* The session's connection, by what follows its record in the log, is at the gateway still. */
+static bool is_still_at(const struct world *w, size_t at) {
+    const struct era *era = &w->now;
+    const struct rp_record *opened = era->log[at];
+    uint64_t session = opened->f.kind == RP_RECORD_OPEN ? opened->seq : opened->f.session;
+    for (size_t i = at + 1; i < era->log_count; i++) {
+        const struct rp_record *r = era->log[i];
+        bool ends = r->f.kind == RP_RECORD_END || r->f.kind == RP_RECORD_RESUME ||
+                    (r->f.kind == RP_RECORD_CLOSE && r->f.conn == opened->seq);
+        if ((ends && r->f.session == session) ||
+            (r->f.kind == RP_RECORD_GONE && r->f.aux == opened->f.origin)) {
+            return false;
+        }
+    }
+    return !oracle_app_has_ended(w, session); /* by a worker */
+}
+
+const char *oracle_check_drained(const struct world *w, uint64_t incarnation) {
+    const struct era *era = &w->now;
+    for (size_t i = 0; i < era->log_count && w->past_count == 0; i++) {
+        const struct rp_record *r = era->log[i];
+        bool opens = r->f.kind == RP_RECORD_OPEN || r->f.kind == RP_RECORD_RESUME;
+        if (opens && r->f.origin == incarnation && is_still_at(w, i)) {
+            return oracle_complain("the connection %llu is at a gateway that has stopped in order",
+                                   (unsigned long long) r->seq);
+        }
+    }
+    return NULL;
+}
+
 const char *oracle_check_rest(const struct world *w) {
     uint64_t sessions = 0, clients = 0, relays = 0, relayed = 0, requests = 0;
     for (size_t i = 0; i < GATEWAYS; i++) {

@@ -54,6 +54,23 @@ uint64_t log_session(const struct world *w, const char *sid) {
     return 0;
 }
 
+uint64_t log_closed_ms(const struct world *w, uint64_t session, size_t before) {
+    uint64_t conn = session, origin = 0, closed = 0;
+    for (size_t i = 0; i < before; i++) {
+        const struct rp_record *r = w->now.log[i];
+        bool own = r->f.session == session;
+        if (r->seq == session || (own && r->f.kind == RP_RECORD_RESUME)) {
+            conn = r->seq;
+            origin = r->f.origin;
+            closed = 0;
+        } else if (closed == 0 && ((own && r->f.kind == RP_RECORD_CLOSE && r->f.conn == conn) ||
+                                   (r->f.kind == RP_RECORD_GONE && r->f.aux == origin))) {
+            closed = r->f.ts_ms;
+        }
+    }
+    return closed;
+}
+
 uint64_t log_head(const struct world *w, size_t logged) {
     return logged > 0 ? w->now.log[logged - 1]->seq : 0;
 }

@@ -54,13 +54,19 @@ static bool has_lost(const struct judged *j, size_t logged, size_t borders, uint
 
 /* ---- not recovered ---- */
 
-/* Ended, and in the log before its client came back; or ended by its client, and on its way there:
- * the disk may have refused that for a while. */
+/* Whether its time was over before what is at this place in the log. */
+static bool is_too_old(const struct judged *j, size_t at) {
+    uint64_t closed = log_closed_ms(j->w, j->session, at);
+    return closed > 0 && j->w->now.log[at]->f.ts_ms >= closed + j->w->profile.session_ttl_ms;
+}
+
+/* Ended, and in the log before its client came back; or ended by its client or by its age, and on
+ * its way there: the disk may have refused that for a while. */
 static bool has_ended(const struct judged *j, size_t at) {
     for (size_t i = 0; i < j->w->now.log_count; i++) {
         const struct rp_record *r = j->w->now.log[i];
         if (r->f.kind == RP_RECORD_END && r->f.session == j->session &&
-            (i < at || !rp_bytes_eq_str(r->f.name, RP_REASON_EXPIRED))) {
+            (i < at || !rp_bytes_eq_str(r->f.name, RP_REASON_EXPIRED) || is_too_old(j, at))) {
             return true;
         }
     }

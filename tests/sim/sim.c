@@ -96,6 +96,9 @@ static unsigned mixture(uint64_t seed) {
         FAULT_RESTORE | FAULT_CUT,
         FAULT_RESTORE | FAULT_PARTITION | FAULT_KILL | FAULT_TRIM,
         FAULT_REFUSE | FAULT_CUT | FAULT_RESTART,
+        FAULT_STOP,
+        FAULT_STOP | FAULT_CUT | FAULT_SLOW,
+        FAULT_STOP | FAULT_HANG | FAULT_BYE | FAULT_PARTITION,
         FAULT_STALL | FAULT_TRIM | FAULT_SLOW | FAULT_TAKEOVER,
     };
     return mixtures[seed % (sizeof mixtures / sizeof mixtures[0])];
@@ -111,7 +114,7 @@ static void rest(struct world *w, uint64_t ms) {
 static const char *live(struct world *w, unsigned steps) {
     for (unsigned i = 0; i < steps && w->problem == NULL; i++) {
         world_step(w, 5);
-        w->problem = i % 8 == 0 ? oracle_watch(w) : NULL;
+        w->problem = w->problem == NULL && i % 8 == 0 ? oracle_watch(w) : w->problem;
     }
     w->faults &= FAULTS_LASTING;
     w->acting = false;

@@ -58,10 +58,16 @@
     ITEM(partitions, "partitions")                                                                 \
     ITEM(partitions_one_way, "in one direction")                                                   \
     ITEM(gateway_kills, "gateways killed")                                                         \
+    ITEM(gateway_stops, "stopped")                                                                 \
+    ITEM(gateways_left, "goodbyes of theirs heard")                                                \
+    ITEM(gateways_drained, "drained by then")                                                      \
     ITEM(gateway_hangs, "hung")                                                                    \
     ITEM(broker_kills, "brokers killed")                                                           \
     ITEM(untold, "with durable records that nobody was told of")                                   \
     ITEM(mid_trim, "in the middle of a round of retention")                                        \
+    ITEM(broker_stops, "stopped")                                                                  \
+    RARE(stops_hasty, "before all was decided")                                                    \
+    ITEM(goodbyes, "goodbyes")                                                                     \
     ITEM(broker_hangs, "hung")                                                                     \
     ITEM(fatal_stops, "stopped by their log")                                                      \
     ITEM(refusals, "times the disk refused")                                                       \

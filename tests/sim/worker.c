@@ -110,6 +110,16 @@ void workers_broker_died(struct world *w) {
     }
 }
 
+void workers_broker_parted(struct world *w) {
+    for (unsigned i = 0; i < WORKERS; i++) {
+        struct app_worker *worker = &w->apps.workers[i];
+        link_close(&worker->link);
+        if (worker->core != NULL) {
+            birth_of(w, worker)->troubles++;
+        }
+    }
+}
+
 static void need_link(struct world *w, struct app_worker *worker) {
     enum rp_worker_need need;
     while ((need = rp_worker_need(worker->core, w->now_ms)) == RP_WORKER_NEED_CLOSE ||
@@ -142,6 +152,15 @@ static void receive(struct world *w, struct app_worker *worker) {
         pull(w, worker);
         packet_free(p);
     }
+    if (link_is_over(w, &worker->link)) {
+        struct rp_worker_stats stats;
+        rp_worker_stats(worker->core, &stats);
+        if (worker->link.told && stats.linked) {
+            w->problem = "a worker believes in a broker that has said goodbye";
+        }
+        rp_worker_lost(worker->core, w->now_ms);
+        link_renew(&worker->link, 0);
+    }
     worker->stale = worker->stale && !rp_list_is_empty(&worker->link.from_broker);
     rp_worker_turn(worker->core, w->now_ms);
     pull(w, worker);
@@ -163,7 +182,7 @@ static void leave(struct world *w, struct app_worker *worker) {
     } else if (rp_worker_is_parted(worker->core)) {
         w->tally.parted++;
         die(w, worker);
-    } else if (worker->bye_ms > 0 && w->now_ms >= worker->bye_ms + RP_SDK_BYE_MS) {
+    } else if (worker->bye_ms > 0 && w->now_ms >= worker->bye_ms + RP_LINK_BYE_MS) {
         die(w, worker);
     }
 }

@@ -57,12 +57,13 @@ enum fault {
     FAULT_FATAL = 1 << 14,   /* the log cannot be written any more: the broker stops, and starts */
     FAULT_CLOCK = 1 << 15,   /* the wall clock jumps */
     FAULT_RESTORE = 1 << 16, /* an older copy of the log is put back, with a new epoch */
-    FAULT_ALL = (1 << 16) - 1, /* but RESTORE, which there are no app workers with */
+    FAULT_STOP = 1 << 17,    /* the broker, or a gateway, is stopped in order, and started */
+    FAULT_ALL = ((1 << 16) - 1) | FAULT_STOP, /* but RESTORE, which there are no app workers with */
 };
 
 /* The kinds after which the broker is another process; those that can end a link. */
 enum {
-    FAULTS_REBIRTH = FAULT_RESTART | FAULT_FATAL | FAULT_RESTORE,
+    FAULTS_REBIRTH = FAULT_RESTART | FAULT_FATAL | FAULT_RESTORE | FAULT_STOP,
     FAULTS_LINKS = FAULTS_REBIRTH | FAULT_CUT | FAULT_HANG | FAULT_PARTITION,
 };
 
@@ -125,6 +126,7 @@ struct gateway {
     struct rp_gateway *core; /* NULL: dead */
     struct link link;
     uint64_t restart_at_ms, hung_until_ms;
+    uint64_t stops_by_ms; /* it is stopping, and listens no more; 0: it is not */
 };
 
 enum engine_state { ENGINE_CLOSED, ENGINE_OPENING, ENGINE_OPEN };
@@ -200,9 +202,10 @@ struct broker {
     struct rp_engine *engine;
     struct rp_retention *retention;
     uint64_t restart_at_ms, hung_until_ms, disk_busy_until_ms;
-    uint64_t born_head; /* the log's end when it started */
-    uint64_t first;     /* the log's beginning, as far as it has heard of it */
-    size_t queue_max;   /* of its engine */
+    uint64_t stopping_since_ms; /* it takes nothing more; 0: it is not stopping */
+    uint64_t born_head;         /* the log's end when it started */
+    uint64_t first;             /* the log's beginning, as far as it has heard of it */
+    size_t queue_max;           /* of its engine */
 };
 
 struct rp_patterns;
@@ -264,6 +267,8 @@ void broker_done(struct world *w);
 void broker_run(struct world *w);
 /* It is gone; it starts again in at most so many ms. */
 void broker_kill(struct world *w, uint64_t away_ms_max);
+/* It stops in order: takes nothing more, commits, answers, says goodbye; then as above. */
+void broker_stop(struct world *w);
 /* The disk goes back to the copy that was made of it, and the log has a new epoch. */
 void broker_restore(struct world *w);
 void broker_count(struct world *w);
@@ -274,12 +279,20 @@ bool broker_is_awake(const struct world *w);
 void gateways_init(struct world *w);
 void gateways_run(struct world *w);
 void gateway_kill(struct world *w, unsigned index);
+/* It sends its clients away, over a while, and is gone when the broker knows it. */
+void gateway_stop(struct world *w, unsigned index);
 void gateway_count(struct world *w, unsigned index);
 static inline bool gateway_is_awake(const struct world *w, unsigned index) {
     return w->gateways[index].core != NULL && w->now_ms >= w->gateways[index].hung_until_ms;
 }
+/* The core, or NULL: nobody can connect to it, because it is dead or stopping. */
+static inline struct rp_gateway *gateway_listening(const struct world *w, unsigned index) {
+    return w->gateways[index].stops_by_ms == 0 ? w->gateways[index].core : NULL;
+}
 /* The broker is dead: so are their links. */
 void gateways_broker_died(struct world *w);
+/* The same, but it has said goodbye, which is on its way. */
+void gateways_broker_parted(struct world *w);
 void link_init(struct link *link);
 /* Sends a message, which is taken, to the broker or from it. */
 void link_put(struct world *w, struct link *link, bool to_broker, struct rp_buf message);
@@ -289,6 +302,10 @@ struct packet *link_take(struct world *w, struct link *link, bool to_broker);
 void link_deliver(struct world *w, struct link *link);
 /* What is on the way is lost, and nothing gets through any more. */
 void link_cut(struct link *link);
+/* The broker's end is closed: what it had sent still comes. */
+void link_close(struct link *link);
+/* Whether all of that has come, so that the system tells of the end. */
+bool link_is_over(const struct world *w, const struct link *link);
 /* There is none, or (id is not 0) a new one. */
 void link_renew(struct link *link, uint64_t id);
 
@@ -314,6 +331,8 @@ void queue_put_bytes(struct world *w, struct rp_list *queue, struct rp_bytes byt
 struct packet *queue_take(struct world *w, struct rp_list *queue);
 void packet_free(struct packet *p);
 void queue_clear(struct rp_list *queue);
+/* Whatever is in it has arrived now. */
+void queue_hurry(const struct world *w, struct rp_list *queue);
 
 /* A WebSocket of a new session (sid is ""), or for an upgrade. */
 struct conn *conn_open(struct world *w, struct client *client, unsigned gateway, const char *sid);

@@ -542,6 +542,49 @@ static void test_a_silent_gateway_is_gone_after_a_while(void **state) {
     assert_int_equal(got.connected.recovered, 1);
 }
 
+/* It has stopped: nobody waits for it. */
+static void test_a_gateway_that_says_goodbye_is_gone_at_once(void **state) {
+    (void) state;
+    link_up(1, 5);
+    link_up(2, 6);
+    struct member m = connect_new(1, 1);
+    join(m, "a");
+    uint64_t num = ask_publish(m, "a", "[1]"); /* is under way, and done */
+    send(1, (struct rp_op){.kind = RP_OP_BYE});
+    assert_null(rp_core_peer_of_link(bench.core, 1));
+    run();
+    next(2, RP_OP_LOST);
+    pass_ms(200);
+    run();
+    assert_int_equal(count_records(RP_RECORD_EVENT), 1);
+    assert_int_equal(count_records(RP_RECORD_GONE), 1);
+    assert_int_equal(rp_core_stats(bench.core)->connected, 0);
+    assert_int_equal(rp_core_stats(bench.core)->gateways_left, 1);
+    nothing_more(1);
+    num = ask_connect(2, 9, 1, "");
+    run();
+    struct rp_op got = next(2, RP_OP_CONNECTED);
+    assert_int_equal(got.connected.num, num);
+    assert_int_equal(got.connected.recovered, 1);
+    pass_ms(200);
+    run();
+    assert_null(rp_core_peer_of(bench.core, 5));
+}
+
+/* The clock begins with the machine, which may be younger than --gateway-timeout. */
+static void test_a_goodbye_is_believed_soon_after_the_machine_started(void **state) {
+    (void) state;
+    bench.config.gateway_timeout_ms = bench.now.mono_ms + 100000;
+    bench_reconfigure();
+    link_up(1, 5);
+    connect_new(1, 1);
+    send(1, (struct rp_op){.kind = RP_OP_BYE});
+    pass_ms(200);
+    run();
+    assert_int_equal(count_records(RP_RECORD_GONE), 1);
+    assert_int_equal(rp_core_stats(bench.core)->connected, 0);
+}
+
 static void test_a_gone_gateway_that_comes_back_finds_its_sessions_closed(void **state) {
     (void) state;
     link_up(1, 5);
@@ -589,6 +632,76 @@ static void test_sessions_expire(void **state) {
     (void) stays;
 }
 
+/* ---- goodbye ---- */
+
+static void say_goodbye(size_t told) {
+    uint64_t link_id;
+    struct rp_buf message;
+    assert_int_equal(rp_core_goodbye(bench.core, bench.now), told);
+    while (rp_core_take(bench.core, bench.now, &link_id, &message)) {
+        receive(link_id, message);
+    }
+}
+
+static void test_goodbye_is_the_last_word_on_every_link(void **state) {
+    (void) state;
+    link_up(1, 5);
+    link_up(2, 6);
+    link_up(3, 7);
+    lose_link(3);
+    hello(4, 8, rp_bytes(NULL, 0), 0); /* is not done with its greeting */
+    run();
+    next(1, RP_OP_LOST);
+    next(2, RP_OP_LOST);
+    next(4, RP_OP_WELCOME);
+    struct member m = connect_new(1, 1);
+    uint64_t num = ask_publish(m, "a", "[1]");
+    turn();
+    assert_false(rp_core_is_settled(bench.core));
+    rp_engine_memory_step(bench.engine, 1000);
+    while (rp_core_turn(bench.core, bench.now)) { /* taken by nobody yet */
+    }
+    assert_true(rp_core_is_settled(bench.core));
+    say_goodbye(3);
+    assert_done(1, num);
+    for (uint64_t link_id = 1; link_id <= 4; link_id++) {
+        if (link_id != 3) {
+            assert_text(next(link_id, RP_OP_REFUSED).refused.code, "stopping");
+        }
+        nothing_more(link_id);
+    }
+    rp_core_link_lost(bench.core, 2, bench.now); /* it could not be sent there */
+    rp_core_link_lost(bench.core, 1, bench.now);
+    assert_false(rp_core_take(bench.core, bench.now, &(uint64_t){0}, &(struct rp_buf){0}));
+}
+
+/* What was committed and not answered is answered by the next broker, and is not done again. */
+static void test_a_link_resumes_after_a_goodbye(void **state) {
+    (void) state;
+    link_up(1, 5);
+    struct member m = connect_new(1, 1);
+    struct rp_op first = publish_op(m, "a", "[1]"), second = publish_op(m, "a", "[2]");
+    send(1, first);
+    run();
+    uint64_t seq = assert_done(1, first.publish.num);
+    say_goodbye(1);
+    next(1, RP_OP_REFUSED);
+    bench_restart();
+    hello(11, 5, EPOCH, seq);
+    m.link_id = 11;
+    list_session(m);
+    send(11, first); /* as if its answer had not come through */
+    send(11, second);
+    resumed(11);
+    run();
+    next(11, RP_OP_WELCOME);
+    assert_int_equal(next(11, RP_OP_VERDICT).verdict.verdict, RP_OP_KEPT);
+    assert_int_equal(assert_done(11, first.publish.num), seq);
+    assert_int_equal(assert_done(11, second.publish.num), seq + 1);
+    nothing_more(11);
+    assert_int_equal(rp_core_stats(bench.core)->connected, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         BENCH_TEST(test_another_version_is_refused),
@@ -612,8 +725,12 @@ int main(void) {
         BENCH_TEST(test_links_are_kept_alive_and_given_up),
         BENCH_TEST(test_heartbeats_carry_position_and_credit),
         BENCH_TEST(test_a_silent_gateway_is_gone_after_a_while),
+        BENCH_TEST(test_a_gateway_that_says_goodbye_is_gone_at_once),
+        BENCH_TEST(test_a_goodbye_is_believed_soon_after_the_machine_started),
         BENCH_TEST(test_a_gone_gateway_that_comes_back_finds_its_sessions_closed),
         BENCH_TEST(test_sessions_expire),
+        BENCH_TEST(test_goodbye_is_the_last_word_on_every_link),
+        BENCH_TEST(test_a_link_resumes_after_a_goodbye),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

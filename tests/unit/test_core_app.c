@@ -217,6 +217,39 @@ static void test_moves_while_the_link_was_away(void **state) {
     nothing_more(GATEWAY);
 }
 
+/* The answer to its CONNECT was lost with the link, so the gateway cannot list it. What came to a
+ * room that a worker moved it into, and out of, comes all the same. */
+static void test_a_socket_that_its_gateway_has_yet_to_hear_of_is_moved(void **state) {
+    (void) state;
+    link_up(GATEWAY, 11);
+    worker_up(0);
+    uint64_t seen = rp_core_stats(bench.core)->head;
+    struct member a = connect_app(GATEWAY, "aaaa", 1);
+    lose_link(GATEWAY);
+    move("aaaa", "room", false);
+    run();
+    send(WORKER, (struct rp_op){.kind = RP_OP_EMIT,
+                                .emit = {.num = bench.next_num++,
+                                         .nsp = RP_BYTES_LIT("/"),
+                                         .room = RP_BYTES_LIT("room"),
+                                         .name = RP_BYTES_LIT("x"),
+                                         .args = RP_BYTES_LIT("[1]")}});
+    run();
+    move("aaaa", "room", true);
+    run();
+    hello(GATEWAY, 11, EPOCH, seen);
+    resumed(GATEWAY);
+    run();
+    next(GATEWAY, RP_OP_WELCOME);
+    assert_int_equal(next(GATEWAY, RP_OP_CONNECTED).connected.conn, a.conn);
+    next(GATEWAY, RP_OP_MEMBER);
+    next(GATEWAY, RP_OP_MEMBER);
+    expect_member(a, "room", true);
+    assert_text(next(GATEWAY, RP_OP_DELIVER).deliver.room, "room");
+    expect_member(a, "room", false);
+    nothing_more(GATEWAY);
+}
+
 /* What is not replayed any more is a hole, of which the client is told. */
 static void test_forgotten_acks_are_no_recovery(void **state) {
     (void) state;
@@ -246,6 +279,7 @@ int main(void) {
         BENCH_TEST(test_only_gateways_of_moved_sockets_are_told),
         BENCH_TEST(test_a_move_is_told_again_at_the_very_seq),
         BENCH_TEST(test_moves_while_the_link_was_away),
+        BENCH_TEST(test_a_socket_that_its_gateway_has_yet_to_hear_of_is_moved),
         BENCH_TEST(test_forgotten_acks_are_no_recovery),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -79,6 +79,68 @@ static void test_a_refused_gateway_says_so_and_tries_later(void **state) {
 
 /* ---- the end of a link ---- */
 
+static void say_refused(const char *code) {
+    say((struct rp_op){.kind = RP_OP_REFUSED,
+                       .refused = {.code = rp_bytes_str(code), .message = RP_BYTES_LIT("why")}});
+}
+
+/* The link is gone at once, and nothing else: the next one resumes. */
+static void test_a_broker_that_stops_is_left_and_waited_for(void **state) {
+    (void) state;
+    link_up();
+    struct rp_wire *c = connect_client(10);
+    text(c, "421[\"publish\",\"a\",\"e\",1]");
+    uint64_t num = asked(RP_OP_PUBLISH).publish.num;
+    say_refused("stopping");
+    assert_false(rp_gateway_stats(bench.g)->linked);
+    assert_string_equal(rp_gateway_notice(bench.g),
+                        "the link to the broker is lost: the broker has been stopped");
+    assert_string_equal(rp_gateway_notice(bench.g), "");
+    assert_int_equal(rp_gateway_deadline_ms(bench.g), bench.now_ms); /* to be closed at once */
+    assert_int_equal(rp_gateway_uplink_need(bench.g, bench.now_ms), RP_UPLINK_CLOSE);
+    assert_int_equal(rp_gateway_uplink_need(bench.g, bench.now_ms + 99), RP_UPLINK_NONE);
+    text(c, "422[\"publish\",\"a\",\"e\",2]");
+    expect_nothing(c); /* neither an error nor the end of the connection */
+    say_done(num, 20); /* behind the last word: not heard */
+    expect_nothing(c);
+    pass_ms(100);
+    assert_int_equal(open_link().lowest, num);
+    welcome(30);
+    assert_int_equal(asked(RP_OP_SESSION).session.conn, 10);
+    assert_int_equal(asked(RP_OP_PUBLISH).publish.num, num);
+    asked(RP_OP_RESUMED);
+    assert_text(asked(RP_OP_PUBLISH).publish.args, "[2]");
+    say_done(num, 20);
+    expect(c, "431[{\"ok\":true,\"room\":\"a\",\"seq\":20}]");
+    gone(c);
+}
+
+static void test_goodbye_is_the_last_that_is_sent(void **state) {
+    (void) state;
+    rp_gateway_bye(bench.g); /* there is no link */
+    open_link();
+    rp_gateway_bye(bench.g); /* and the broker does not know of it yet */
+    nothing_asked();
+    welcome(5);
+    asked(RP_OP_RESUMED);
+    struct rp_wire *c = connect_client(10);
+    text(c, "421[\"publish\",\"a\",\"e\",1]");
+    rp_gateway_bye(bench.g);
+    uint64_t num = asked(RP_OP_PUBLISH).publish.num;
+    assert_int_equal(asked(RP_OP_BYE).bye.lowest, num);
+    nothing_asked();
+    gone(c);
+}
+
+static void test_a_link_that_was_given_up_is_begun_again_at_once(void **state) {
+    (void) state;
+    link_up();
+    say_refused("relink");
+    assert_int_equal(rp_gateway_uplink_need(bench.g, bench.now_ms), RP_UPLINK_CLOSE);
+    pass_ms(100);
+    open_link();
+}
+
 static void test_a_silent_broker_loses_the_link(void **state) {
     (void) state;
     link_up();
@@ -522,6 +584,9 @@ int main(void) {
         BENCH_TEST(test_nothing_but_hello_before_welcome),
         BENCH_TEST(test_a_strange_welcome_is_ignored),
         BENCH_TEST(test_a_refused_gateway_says_so_and_tries_later),
+        BENCH_TEST(test_a_broker_that_stops_is_left_and_waited_for),
+        BENCH_TEST(test_goodbye_is_the_last_that_is_sent),
+        BENCH_TEST(test_a_link_that_was_given_up_is_begun_again_at_once),
         BENCH_TEST(test_a_silent_broker_loses_the_link),
         BENCH_TEST(test_heartbeats_go_out_and_are_checked),
         BENCH_TEST(test_malformed_messages_are_counted_and_dropped),

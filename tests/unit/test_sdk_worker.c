@@ -479,6 +479,48 @@ static void test_pages_of_sockets(void **state) {
     expect("failed bad_args\nended h -11\n");
 }
 
+/* ---- the broker stops ---- */
+
+/* The link is gone at once; sockets, requests and answers are not, and the next link resumes. */
+static void test_a_broker_that_stops_is_left_and_waited_for(void **state) {
+    (void) state;
+    desk.answers = true;
+    connect_socket(5, 5, "s5", RP_OP_SOCKET_NEW);
+    invoke(1, 1, "a");
+    fetch("f");
+    expect("socket s5 0\ninvoke a []\n");
+    SAY(REFUSED, refused, .code = B("stopping"), .message = B("m"));
+    expect("link down\n");
+    assert_string_equal(rp_worker_notice(desk.w),
+                        "the link to the broker is lost: the broker has been stopped");
+    assert_int_equal(rp_worker_deadline_ms(desk.w), desk.now_ms); /* to be closed at once */
+    assert_int_equal(rp_worker_need(desk.w, desk.now_ms), RP_WORKER_NEED_CLOSE);
+    SAY(RESULT, result, .num = 1, .json = B("{}")); /* behind the last word: not heard */
+    expect("");
+    desk.now_ms += RP_SDK_RETRY_MS;
+    link_up(100);
+    heard(RP_OP_SERVE);
+    heard(RP_OP_SERVE);
+    assert_int_equal(heard(RP_OP_SESSION)->session.session, 5);
+    assert_int_equal(heard(RP_OP_FETCH)->fetch.num, 1);
+    heard(RP_OP_RESUMED);
+    invoke(1, 1, "a"); /* its answer may not have come through */
+    assert_int_equal(heard(RP_OP_DECIDED)->decided.num, 1);
+    SAY(RESULT, result, .num = 1, .json = B("{}"));
+    expect("link up\nresponse f  {}\nended f 0\n");
+}
+
+/* Whoever says goodbye when the broker does so has parted. */
+static void test_a_worker_that_leaves_a_broker_that_stops_has_parted(void **state) {
+    (void) state;
+    rp_worker_bye(desk.w);
+    assert_false(rp_worker_is_parted(desk.w));
+    SAY(REFUSED, refused, .code = B("stopping"), .message = B("m"));
+    assert_true(rp_worker_is_parted(desk.w));
+    assert_int_equal(rp_worker_need(desk.w, desk.now_ms), RP_WORKER_NEED_CLOSE);
+    assert_int_equal(rp_worker_need(desk.w, desk.now_ms + 100000), RP_WORKER_NEED_NONE);
+}
+
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, desk_setup, desk_teardown)
     const struct CMUnitTest tests[] = {
@@ -505,6 +547,8 @@ int main(void) {
         TEST(test_acks_of_sockets_that_are_elsewhere_end),
         TEST(test_deadlines_in_any_order),
         TEST(test_pages_of_sockets),
+        TEST(test_a_broker_that_stops_is_left_and_waited_for),
+        TEST(test_a_worker_that_leaves_a_broker_that_stops_has_parted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
