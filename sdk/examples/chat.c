@@ -25,6 +25,8 @@
 
 enum { NAME_SIZE = 64, ROOM_SIZE = NAME_SIZE + 8, TEXT_BYTES_MAX = 4000 };
 
+static const char *nsp_name = "/";
+
 /* The name of a socket's user; false if it has none yet. */
 static bool user_name(const struct reprise_socket *s, char name[NAME_SIZE]) {
     struct reprise_value data = reprise_socket_data(s);
@@ -206,7 +208,11 @@ static void users(struct reprise_socket *s, struct reprise_event *e, void *user)
 }
 
 static bool serve(struct reprise_context *c) {
-    struct reprise_nsp *n = reprise_of(c, "/");
+    struct reprise_nsp *n = reprise_of(c, nsp_name);
+    if (n == NULL) {
+        fprintf(stderr, "chat: no namespace can have the name %s\n", nsp_name);
+        return false;
+    }
     reprise_nsp_durable(n, true);
     reprise_on_connection(n, connection, NULL);
     reprise_on_disconnect(n, disconnect, NULL);
@@ -220,7 +226,11 @@ static bool serve(struct reprise_context *c) {
 }
 
 int main(int argc, char **argv) {
-    static const struct example chat = {
-        .name = "chat", .summary = "the chat of Socket.IO's tutorial", .serve = serve};
+    static const struct example chat = {.name = "chat",
+                                        .summary = "the chat of Socket.IO's tutorial",
+                                        .serve = serve,
+                                        .option_name = "nsp",
+                                        .option_help = "the namespace it is in [/]",
+                                        .option_value = &nsp_name};
     return example_main(argc, argv, &chat);
 }
