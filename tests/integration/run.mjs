@@ -39,7 +39,7 @@ function parseArguments(args) {
     process.exit(2);
   }
   const all = readdirSync(here).filter((name) => name.endsWith('.test.mjs')).sort();
-  return { jobs, files: args.length > 0 ? args.map((name) => path.basename(name)) : all };
+  return { jobs, files: args.length > 0 ? args.map((name) => path.resolve(name.includes('/') ? '.' : here, name)) : all.map((name) => path.join(here, name)) };
 }
 
 async function runFiles() {
@@ -48,7 +48,7 @@ async function runFiles() {
 
 async function runFile(file) {
   const begin = Date.now();
-  const child = spawn(process.execPath, ['--test-reporter=tap', path.join(here, file)], { cwd: here, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, ['--test-reporter=tap', file], { cwd: here, stdio: ['ignore', 'pipe', 'pipe'] });
   running.add(child);
   let tap = '';
   let log = '';
@@ -76,7 +76,7 @@ async function runFile(file) {
 
 // One file's lines are printed together, so that files that run at once do not mix.
 function report(file, results, log, seconds) {
-  const name = file.replace(/\.test\.mjs$/, '');
+  const name = path.basename(file, '.test.mjs');
   const lines = results.flatMap((result) => {
     totals[result.outcome]++;
     const time = result.ms === undefined ? '' : ` (${Math.round(result.ms)} ms)`;
