@@ -27,11 +27,10 @@ struct rp_sdk_uplink {
     void *socket;  /* NULL: there is no link */
     void *monitor; /* of the socket */
     unsigned connect_doublings;
-    uint64_t
-        connect_by_ms;    /* when there must be a connection; UINT64_MAX: there is, or no socket */
-    uint64_t links_count; /* opened so far; names the monitor */
-    bool complained;      /* that the broker cannot be reached, in this outage */
-    uint64_t malformed;   /* of the core's count, those that were logged */
+    uint64_t connect_by_ms; /* a connection must be there; UINT64_MAX: it is, or no socket */
+    uint64_t links_count;   /* opened so far; names the monitor */
+    bool complained;        /* that the broker cannot be reached, in this outage */
+    uint64_t malformed;     /* of the core's count, those that were logged */
 };
 
 /* ---- opening and closing ---- */

@@ -66,18 +66,16 @@ export class Stack {
 
   // Standard output of `docker-compose ARGUMENT…`.
   async run(...args) {
-    const [program, ...first] = this.compose;
-    const files = this.files.flatMap((file) => ['-f', path.join(DEPLOY, file)]);
-    const { code, stdout, stderr } = await run(program, [...first, ...files, ...args], { env: this.env, timeout: COMMAND_MS });
-    if (code !== 0) throw new Error(`compose ${args.join(' ')} (${code}): ${stderr}\n${await this.#logs()}`);
-    return stdout.trim();
+    const { code, stdout, stderr } = await this.#try(args);
+    if (code === 0) return stdout.trim();
+    const logs = await this.#try(['logs', '--tail', '15', '--no-color']);
+    throw new Error(`compose ${args.join(' ')} (${code}): ${stderr}\n${logs.stdout}`);
   }
 
-  async #logs() {
+  #try(args) {
     const [program, ...first] = this.compose;
     const files = this.files.flatMap((file) => ['-f', path.join(DEPLOY, file)]);
-    const { stdout } = await run(program, [...first, ...files, 'logs', '--tail', '15', '--no-color'], { env: this.env, timeout: COMMAND_MS });
-    return stdout;
+    return run(program, [...first, ...files, ...args], { env: this.env, timeout: COMMAND_MS });
   }
 
   // The ids of the containers of a service that run.

@@ -175,23 +175,34 @@ static inline uint64_t fixture_fill(struct fixture *f, const char *room, size_t 
     return fixture_expect_committed(f, n);
 }
 
+static inline struct rp_engine_page *fixture_take_page(const struct rp_engine_outcome *o,
+                                                       uint64_t id) {
+    assert_int_equal(o->kind, RP_ENGINE_PAGE);
+    assert_int_equal(o->page->id, id);
+    return o->page;
+}
+
 static inline struct rp_engine_page *fixture_page(struct fixture *f,
                                                   const struct rp_engine_read *read) {
     assert_int_equal(f->e->ops->read(f->e, read), RP_OK);
     struct rp_engine_outcome o = fixture_next(f);
-    assert_int_equal(o.kind, RP_ENGINE_PAGE);
-    assert_int_equal(o.page->id, read->id);
-    return o.page;
+    return fixture_take_page(&o, read->id);
+}
+
+static inline void fixture_ask_history(struct fixture *f, const char *room, uint64_t after) {
+    struct rp_engine_span span = {
+        .nsp = RP_BYTES_LIT("/"), .room = rp_bytes_str(room), .after = after, .upto = UINT64_MAX};
+    struct rp_engine_read read = {
+        .id = 77, .spans = &span, .spans_count = 1, .events_max = 100000, .bytes_max = 100 << 20};
+    assert_int_equal(f->e->ops->read(f->e, &read), RP_OK);
 }
 
 /* All events of one room after a seq. */
 static inline struct rp_engine_page *fixture_history(struct fixture *f, const char *room,
                                                      uint64_t after) {
-    struct rp_engine_span span = {
-        .nsp = RP_BYTES_LIT("/"), .room = rp_bytes_str(room), .after = after, .upto = UINT64_MAX};
-    struct rp_engine_read read = {
-        .id = 77, .spans = &span, .spans_count = 1, .events_max = 100000, .bytes_max = 100 << 20};
-    return fixture_page(f, &read);
+    fixture_ask_history(f, room, after);
+    struct rp_engine_outcome o = fixture_next(f);
+    return fixture_take_page(&o, 77);
 }
 
 static inline uint64_t fixture_trim(struct fixture *f, uint64_t upto) {

@@ -154,18 +154,13 @@ static void test_wal_with_a_flipped_byte_is_a_beginning(void **state) {
 
 /* The engine may give up meanwhile: the indexer and the checkpointer meet the damage, too. */
 static struct rp_engine_page *read_damaged(struct fixture *f, const char *room) {
-    struct rp_engine_span span = {
-        .nsp = RP_BYTES_LIT("/"), .room = rp_bytes_str(room), .upto = UINT64_MAX};
-    struct rp_engine_read read = {
-        .id = 78, .spans = &span, .spans_count = 1, .events_max = 100000, .bytes_max = 100 << 20};
-    assert_int_equal(f->e->ops->read(f->e, &read), RP_OK);
+    fixture_ask_history(f, room, 0);
     struct rp_engine_outcome o = fixture_next(f);
     if (o.kind == RP_ENGINE_FATAL) {
         assert_true(f->e->why[0] != '\0');
         o = fixture_next(f);
     }
-    assert_int_equal(o.kind, RP_ENGINE_PAGE);
-    return o.page;
+    return fixture_take_page(&o, 77);
 }
 
 /* Everything that can be read is what was written, of the room that was asked for. True: nothing is
