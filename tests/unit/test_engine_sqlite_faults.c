@@ -567,7 +567,7 @@ static void test_a_busy_writer_tries_its_chores_again(void **state) {
     struct rp_record_fields event = fixture_event("r", "[1]");
     size_t waiting = 0;
     bool trimmed = false;
-    uint64_t until_ms = now_ms() + 6000;
+    uint64_t until_ms = now_ms() + WAIT_S * 1000 / 2;
     while (waiting > 0 || !trimmed) {
         for (; waiting < WAITING && !trimmed && now_ms() < until_ms; waiting++) {
             fixture_append(&f, &event);
