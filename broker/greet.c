@@ -460,14 +460,32 @@ void rp_core_session_listed(struct rp_core *core, struct rp_peer *peer,
     }
 }
 
+/* A connection whose CONNECTED the gateway may not have seen yet: it comes in log order, as do the
+ * rooms that workers have moved it through. */
+static bool is_to_come(const struct rp_peer *peer, const struct rp_session *session) {
+    return !session->confirmed && session->conn >= peer->seen;
+}
+
+/* Some of those rooms are forgotten, and what came to them with it; the client, who would be told
+ * of that when it comes back, has not been there yet. */
+static bool has_holes_to_come(const struct rp_peer *peer) {
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&peer->sessions, it, tmp) {
+        const struct rp_session *session = RP_CONTAINER_OF(it, struct rp_session, peer_node);
+        if (is_to_come(peer, session) && session->floor_seq > peer->pos) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Sessions the log says are connected at this gateway, and which it did not list: their clients
- * left while the link was down. A connection whose CONNECTED the gateway may not have seen yet is
- * not among them: it comes in log order, as do the rooms that workers have moved it through. */
+ * left while the link was down. */
 static void close_unlisted(struct rp_core *core, struct rp_peer *peer) {
     struct rp_list *it, *tmp;
     RP_LIST_FOR(&peer->sessions, it, tmp) {
         struct rp_session *session = RP_CONTAINER_OF(it, struct rp_session, peer_node);
-        if (!session->confirmed && session->conn >= peer->seen) {
+        if (is_to_come(peer, session)) {
             linger_in_left(peer, session);
         } else if (!session->confirmed && session->takeovers == 0) {
             struct rp_record_fields close = {
@@ -479,6 +497,10 @@ static void close_unlisted(struct rp_core *core, struct rp_peer *peer) {
 
 void rp_core_resumed(struct rp_core *core, struct rp_peer *peer) {
     if (peer->state != RP_PEER_GREETING) {
+        return;
+    }
+    if (has_holes_to_come(peer)) {
+        rp_core_reset(core, peer, "the gateway was away too long");
         return;
     }
     close_unlisted(core, peer);

@@ -250,6 +250,28 @@ static void test_a_socket_that_its_gateway_has_yet_to_hear_of_is_moved(void **st
     nothing_more(GATEWAY);
 }
 
+/* So many that the first are forgotten: nobody could tell its client of the hole. */
+static void test_a_socket_yet_to_be_heard_of_was_in_too_many_rooms(void **state) {
+    (void) state;
+    link_up(GATEWAY, 11);
+    worker_up(0);
+    uint64_t seen = rp_core_stats(bench.core)->head;
+    connect_app(GATEWAY, "aaaa", 1);
+    lose_link(GATEWAY);
+    for (size_t i = 0; i < RP_SESSION_INTERVALS_MAX + 1; i++) {
+        move("aaaa", "room", false);
+        run();
+        move("aaaa", "room", true);
+        run();
+    }
+    forget(&bench.received);
+    hello(GATEWAY, 11, EPOCH, seen);
+    resumed(GATEWAY);
+    run();
+    next(GATEWAY, RP_OP_RESET);
+    nothing_more(GATEWAY);
+}
+
 /* What is not replayed any more is a hole, of which the client is told. */
 static void test_forgotten_acks_are_no_recovery(void **state) {
     (void) state;
@@ -280,6 +302,7 @@ int main(void) {
         BENCH_TEST(test_a_move_is_told_again_at_the_very_seq),
         BENCH_TEST(test_moves_while_the_link_was_away),
         BENCH_TEST(test_a_socket_that_its_gateway_has_yet_to_hear_of_is_moved),
+        BENCH_TEST(test_a_socket_yet_to_be_heard_of_was_in_too_many_rooms),
         BENCH_TEST(test_forgotten_acks_are_no_recovery),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
