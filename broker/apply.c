@@ -29,17 +29,14 @@ void rp_core_detach(struct rp_core *core, struct rp_session *session) {
     session->peer = NULL;
 }
 
+/* It is connected: one that is away went at its first CLOSE or GONE, whatever comes behind that. */
 static void close_session(struct rp_core *core, struct rp_session *session, uint64_t ts_ms,
                           struct rp_bytes reason) {
-    if (session->peer != NULL) {
-        rp_core_detach(core, session);
-        rp_core_socket_ends(core, session, false, reason);
-        rp_session_drop_handshake(session); /* the next connection has its own */
-    }
+    rp_core_detach(core, session);
+    rp_core_socket_ends(core, session, false, reason);
+    rp_session_drop_handshake(session); /* the next connection has its own */
     session->closed_ts_ms = ts_ms > 0 ? ts_ms : 1;
-    if (!rp_list_is_linked(&session->closed_node)) {
-        rp_list_append(&core->sessions.closed, &session->closed_node);
-    }
+    rp_list_append(&core->sessions.closed, &session->closed_node);
 }
 
 void rp_core_evict(struct rp_core *core, const struct rp_session *session, const char *reason) {
@@ -297,7 +294,7 @@ static void apply_to_session(struct rp_core *core, const struct rp_record *r) {
         apply_resume(core, session, r);
         break;
     case RP_RECORD_CLOSE:
-        if (session->conn == r->f.conn) {
+        if (session->conn == r->f.conn && session->peer != NULL) {
             close_session(core, session, r->f.ts_ms, reason_of(r));
         }
         break;

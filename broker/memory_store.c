@@ -240,11 +240,16 @@ static void project_leave(struct rp_memory_store *store, struct rp_memory_sessio
     }
 }
 
+/* 0 would mean connected. */
+static uint64_t closed_ts_ms(const struct rp_record *r) {
+    return r->f.ts_ms > 0 ? r->f.ts_ms : 1;
+}
+
 static void project_gone(struct rp_memory_store *store, const struct rp_record *r) {
     for (size_t i = 0; i < store->sessions_count; i++) {
         if (store->sessions[i].gateway == r->f.aux) {
             store->sessions[i].gateway = 0;
-            store->sessions[i].closed_ts_ms = r->f.ts_ms;
+            store->sessions[i].closed_ts_ms = closed_ts_ms(r);
         }
     }
 }
@@ -293,9 +298,9 @@ static void project_session(struct rp_memory_store *store, struct rp_memory_sess
         s->conn = r->seq;
         s->gateway = r->f.origin;
         s->closed_ts_ms = 0;
-    } else if (r->f.kind == RP_RECORD_CLOSE && s->conn == r->f.conn) {
+    } else if (r->f.kind == RP_RECORD_CLOSE && s->conn == r->f.conn && s->closed_ts_ms == 0) {
         s->gateway = 0;
-        s->closed_ts_ms = r->f.ts_ms;
+        s->closed_ts_ms = closed_ts_ms(r);
     } else if (r->f.kind == RP_RECORD_END) {
         end(store, s);
     } else if (r->f.kind == RP_RECORD_JOIN) {

@@ -20,8 +20,8 @@
  *            session of a namespace of app workers: it joins the rooms "" and sid by this record
  *   RESUME   session [aux = position from which the client is served]: connected at `origin`,
  *            connection number = seq
- *   CLOSE    session conn [name = why]: if conn is the session's: not connected any more since ts;
- *            it may come back
+ *   CLOSE    session conn [name = why]: if conn is the session's, and connected: not connected any
+ *            more since ts; it may come back. Another CLOSE of conn, or GONE, changes nothing
  *   END      session [name = why]: the session, its memberships and what it owes are deleted (left
  *            for good, or expired)
  *   JOIN     session room: a member from here on (from_seq = seq), unless it is one already

@@ -109,7 +109,8 @@ struct rp_sqlite_outbox {
     X(OPEN_ROOM, "INSERT OR IGNORE INTO member (session, room, from_seq, ts, nsp) "                \
                  "VALUES (?1, ?2, ?1, ?3, ?4)")                                                    \
     X(RESUME, "UPDATE session SET conn = ?2, gateway = ?3, closed_ts = NULL WHERE session = ?1")   \
-    X(CLOSE, "UPDATE session SET gateway = NULL, closed_ts = ?3 WHERE session = ?1 AND conn = ?2") \
+    X(CLOSE, "UPDATE session SET gateway = NULL, closed_ts = ?3 "                                  \
+             "WHERE session = ?1 AND conn = ?2 AND closed_ts IS NULL")                             \
     X(END_UNACKED, "DELETE FROM unacked WHERE session = ?1")                                       \
     X(END_MEMBERS, "DELETE FROM member WHERE session = ?1")                                        \
     X(END, "DELETE FROM session WHERE session = ?1")                                               \

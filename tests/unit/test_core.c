@@ -632,6 +632,46 @@ static void test_sessions_expire(void **state) {
     (void) stays;
 }
 
+/* Its gateway asks for it, and hears of nothing yet. */
+static void ask_close(struct member m) {
+    send(m.link_id,
+         (struct rp_op){.kind = RP_OP_CLOSE,
+                        .close = {.num = bench.next_num++, .session = m.session, .conn = m.conn}});
+    turn();
+}
+
+/* While a CLOSE waits for the disk the same connection may be closed again, by the clock of another
+ * moment: the session is away since the first. */
+static void test_a_session_is_away_since_it_was_closed_first(void **state) {
+    (void) state;
+    enum { DAY_MS = 86400000 };
+    uint64_t jumps_ms[] = {DAY_MS, -(uint64_t) DAY_MS};
+    link_up(1, 5);
+    for (size_t i = 0; i < COUNT(jumps_ms); i++) {
+        struct member m = connect_new(1, 1 + (unsigned) i);
+        ask_close(m);
+        bench.now.wall_ms += jumps_ms[i];
+        ask_close(m);
+        run();
+        bench.now.wall_ms -= jumps_ms[i];
+        assert_int_equal(count_records(RP_RECORD_CLOSE), 2 * (i + 1));
+        next(1, RP_OP_DONE);
+        next(1, RP_OP_DONE);
+    }
+    for (size_t i = 0; i < 2; i++) { /* as the broker remembers it, and as the log does */
+        pass_ms(bench.config.session_ttl_ms / 2 - 1000);
+        run();
+        assert_int_equal(count_records(RP_RECORD_END), 0);
+        bench_restart();
+        run();
+        assert_int_equal(count_records(RP_RECORD_END), 0);
+    }
+    pass_ms(2000);
+    run();
+    assert_int_equal(count_records(RP_RECORD_END), 2);
+    assert_int_equal(rp_core_stats(bench.core)->sessions, 0);
+}
+
 /* ---- goodbye ---- */
 
 static void say_goodbye(size_t told) {
@@ -729,6 +769,7 @@ int main(void) {
         BENCH_TEST(test_a_goodbye_is_believed_soon_after_the_machine_started),
         BENCH_TEST(test_a_gone_gateway_that_comes_back_finds_its_sessions_closed),
         BENCH_TEST(test_sessions_expire),
+        BENCH_TEST(test_a_session_is_away_since_it_was_closed_first),
         BENCH_TEST(test_goodbye_is_the_last_word_on_every_link),
         BENCH_TEST(test_a_link_resumes_after_a_goodbye),
     };

@@ -357,7 +357,7 @@ static void model_apply(struct model *m, const struct rp_record_fields *f, uint6
     } else if (f->kind == RP_RECORD_RESUME) {
         *s = (struct model_session){
             .session = s->session, .conn = seq, .gateway = f->origin, .floor_seq = s->floor_seq};
-    } else if (f->kind == RP_RECORD_CLOSE && s->conn == f->conn) {
+    } else if (f->kind == RP_RECORD_CLOSE && s->conn == f->conn && s->closed_ts_ms == 0) {
         s->gateway = 0;
         s->closed_ts_ms = f->ts_ms;
     } else if (f->kind == RP_RECORD_END) {
