@@ -60,9 +60,21 @@ static bool is_too_old(const struct judged *j, size_t at) {
     return closed > 0 && j->w->now.log[at]->f.ts_ms >= closed + j->w->profile.session_ttl_ms;
 }
 
+/* Whether the END of a session that was too old at this place in the log may never come. The disk
+ * may have refused it, or a kill have lost it; it comes again, but not where the log was put back
+ * meanwhile, nor if the clock was set back to before that place, by which the session may recover
+ * again. Everywhere else it is asked for, so that a broker which forgets such a session is found.
+ */
+static bool may_stay(const struct judged *j, size_t at) {
+    return !j->w->is_newest || broker_now(j->w).wall_ms < j->w->now.log[at]->f.ts_ms;
+}
+
 /* Ended, and in the log before its client came back; or ended by its client or by its age, and on
  * its way there: the disk may have refused that for a while. */
 static bool has_ended(const struct judged *j, size_t at) {
+    if (is_too_old(j, at) && may_stay(j, at)) {
+        return true;
+    }
     for (size_t i = 0; i < j->w->now.log_count; i++) {
         const struct rp_record *r = j->w->now.log[i];
         if (r->f.kind == RP_RECORD_END && r->f.session == j->session &&
