@@ -237,6 +237,7 @@ void broker_done(struct world *w) {
     }
     free(w->past);
     free(w->borders);
+    free(w->jumps);
     free(w->known_borders);
     rp_memory_store_free(w->store);
     if (w->copy != NULL) {

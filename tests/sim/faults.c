@@ -2,6 +2,7 @@
 #include "tests/sim/world.h"
 
 #include "broker/memory_store.h"
+#include "common/alloc.h"
 
 /* ---- clients ---- */
 
@@ -208,6 +209,10 @@ static bool jump(struct world *w) {
     static const uint64_t most_ms[] = {1000, 60000, 3600000, 3 * 86400000};
     uint64_t ms = below(w, most_ms[below(w, 4)]);
     bool back = chance(w, 500);
+    w->jumps = rp_array_reserve(w->jumps, w->jumps_count, &w->jumps_capacity, sizeof *w->jumps);
+    w->jumps[w->jumps_count++] = (struct jump){.era = (unsigned) w->past_count,
+                                               .logged = w->now.log_count,
+                                               .wall_ms = broker_now(w).wall_ms};
     world_trace(w, "fault: the clock jumps by %s%llu ms", back ? "-" : "", (unsigned long long) ms);
     w->wall_ms += back ? -ms : ms;
     *(back ? &w->tally.clock_back : &w->tally.clock_forward) += 1;

@@ -54,31 +54,35 @@ static bool has_lost(const struct judged *j, size_t logged, size_t borders, uint
 
 /* ---- not recovered ---- */
 
-/* Whether its time was over before what is at this place in the log. */
-static bool is_too_old(const struct judged *j, size_t at) {
-    uint64_t closed = log_closed_ms(j->w, j->session, at);
-    return closed > 0 && j->w->now.log[at]->f.ts_ms >= closed + j->w->profile.session_ttl_ms;
-}
-
-/* Whether the END of a session that was too old at this place in the log may never come. The disk
- * may have refused it, or a kill have lost it; it comes again, but not where the log was put back
- * meanwhile, nor if the clock was set back to before that place, by which the session may recover
- * again. Everywhere else it is asked for, so that a broker which forgets such a session is found.
- */
-static bool may_stay(const struct judged *j, size_t at) {
-    return !j->w->is_newest || broker_now(j->w).wall_ms < j->w->now.log[at]->f.ts_ms;
+/* Its time was over, by the wall clock, while it was away, before what is at this place in the log:
+ * then, or before the clock was set back meanwhile, for then the broker may have begun to end it,
+ * and who comes back finds it ending. Returns the latest that the clock showed; 0: it was not. */
+static uint64_t too_old_ms(const struct judged *j, size_t at) {
+    const struct world *w = j->w;
+    uint64_t closed = log_closed_ms(w, j->session, at), latest = w->now.log[at]->f.ts_ms;
+    for (size_t i = 0; i < w->jumps_count; i++) {
+        const struct jump *jump = &w->jumps[i];
+        if (jump->era == w->era && jump->logged <= at && jump->wall_ms > latest &&
+            log_closed_ms(w, j->session, jump->logged) == closed) {
+            latest = jump->wall_ms;
+        }
+    }
+    return closed > 0 && latest >= closed + w->profile.session_ttl_ms ? latest : 0;
 }
 
 /* Ended, and in the log before its client came back; or ended by its client or by its age, and on
- * its way there: the disk may have refused that for a while. */
+ * its way there. The disk may have refused the latter, or a kill lost it: it comes again, and is
+ * asked for, so that a broker which forgets it is found. It does not come if the log was put back
+ * meanwhile, nor if the clock was set back, by which the session may be young again. */
 static bool has_ended(const struct judged *j, size_t at) {
-    if (is_too_old(j, at) && may_stay(j, at)) {
+    uint64_t old_ms = too_old_ms(j, at);
+    if (old_ms > 0 && (!j->w->is_newest || broker_now(j->w).wall_ms < old_ms)) {
         return true;
     }
     for (size_t i = 0; i < j->w->now.log_count; i++) {
         const struct rp_record *r = j->w->now.log[i];
         if (r->f.kind == RP_RECORD_END && r->f.session == j->session &&
-            (i < at || !rp_bytes_eq_str(r->f.name, RP_REASON_EXPIRED) || is_too_old(j, at))) {
+            (i < at || !rp_bytes_eq_str(r->f.name, RP_REASON_EXPIRED) || old_ms > 0)) {
             return true;
         }
     }

@@ -196,6 +196,13 @@ struct border {
     struct rp_bytes room;   /* … and this is one of its rooms */
 };
 
+/* The wall clock was set, behind the first `logged` records; it had shown wall_ms. */
+struct jump {
+    unsigned era;
+    size_t logged;
+    uint64_t wall_ms;
+};
+
 /* The one process of the broker. */
 struct broker {
     struct rp_core *core; /* NULL: dead */
@@ -232,6 +239,8 @@ struct world {
     size_t past_count, past_capacity;
     struct border *borders;
     size_t borders_count, borders_capacity;
+    struct jump *jumps;
+    size_t jumps_count, jumps_capacity;
     uint64_t *known_borders; /* seqs, as they are in the store */
     size_t known_borders_count, known_borders_capacity;
     unsigned era;        /* for the oracle, which looks at one after the other */
