@@ -201,6 +201,7 @@ static void got_reset(struct rp_gateway *g, const struct rp_op_reset *op) {
     RP_LIST_FOR(&g->requests, it, tmp) {
         rp_request_free(g, RP_CONTAINER_OF(it, struct rp_request, node));
     }
+    rp_broker_forget_closes(g); /* in another log their numbers may be others' */
     g->config.random(g->config.random_ctx, &g->incarnation, sizeof g->incarnation);
     g->incarnation |= 1;
     g->epoch_len = 0;
@@ -255,6 +256,14 @@ static void retry_close(struct rp_gateway *g, const struct rp_request *request) 
                                      .ended = op.close.ended != 0,
                                      .why = rp_leave_of(op.close.reason)};
     rp_list_append(&g->close_retries, &retry->node);
+}
+
+void rp_broker_forget_closes(struct rp_gateway *g) {
+    struct rp_list *first;
+    while ((first = rp_list_first(&g->close_retries)) != NULL) {
+        rp_list_remove(first);
+        free(RP_CONTAINER_OF(first, struct rp_close_retry, node));
+    }
 }
 
 static void send_close_retries(struct rp_gateway *g) {

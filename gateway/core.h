@@ -508,6 +508,8 @@ void rp_delivery(struct rp_gateway *g, const struct rp_op_deliver *op);
 /* Sends a session's end to the broker; client: who asked for it, or NULL. */
 void rp_broker_close_session(struct rp_gateway *g, struct rp_client *client, uint64_t session,
                              uint64_t conn, bool ended, enum rp_leave why);
+/* Ends that the log refused, and that would be sent again, are not. */
+void rp_broker_forget_closes(struct rp_gateway *g);
 void rp_broker_turn(struct rp_gateway *g);
 uint64_t rp_broker_deadline_ms(const struct rp_gateway *g);
 /* Forgets the link; the next one comes at retry_at_ms. */

@@ -72,10 +72,7 @@ struct rp_gateway *rp_gateway_free(struct rp_gateway *g) {
     while ((first = rp_list_first(&g->requests)) != NULL) {
         rp_request_free(g, RP_CONTAINER_OF(first, struct rp_request, node));
     }
-    while ((first = rp_list_first(&g->close_retries)) != NULL) {
-        rp_list_remove(first);
-        free(RP_CONTAINER_OF(first, struct rp_close_retry, node));
-    }
+    rp_broker_forget_closes(g);
     rp_fanout_done(&g->fanout);
     rp_nsps_done(&g->nsps);
     rp_map_done(&g->by_conn);

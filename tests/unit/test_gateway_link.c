@@ -461,6 +461,25 @@ static void test_an_end_that_cannot_be_stored_is_sent_again(void **state) {
     nothing_asked();
 }
 
+/* The numbers of a session and a connection are those of its log: in another they may be others'.
+ */
+static void test_an_end_is_not_sent_again_after_a_reset(void **state) {
+    (void) state;
+    link_up();
+    gone(connect_client(10));
+    say((struct rp_op){
+        .kind = RP_OP_FAILED,
+        .failed = {.num = asked(RP_OP_CLOSE).close.num, .code = RP_BYTES_LIT("unavailable")}});
+    say((struct rp_op){.kind = RP_OP_RESET, .reset = {.message = RP_BYTES_LIT("x")}});
+    assert_int_equal(rp_gateway_uplink_need(bench.g, bench.now_ms), RP_UPLINK_CLOSE);
+    pass_ms(100);
+    open_link();
+    welcome(3);
+    asked(RP_OP_RESUMED);
+    pass_linked_ms(2 * RP_CLOSE_RETRY_MS);
+    nothing_asked();
+}
+
 /* ---- credit and pausing ---- */
 
 static void test_requests_wait_for_credit(void **state) {
@@ -599,6 +618,7 @@ int main(void) {
         BENCH_TEST(test_a_join_that_is_done_asks_for_the_rest_only),
         BENCH_TEST(test_the_end_of_a_session_is_a_request_like_others),
         BENCH_TEST(test_an_end_that_cannot_be_stored_is_sent_again),
+        BENCH_TEST(test_an_end_is_not_sent_again_after_a_reset),
         BENCH_TEST(test_requests_wait_for_credit),
         BENCH_TEST(test_a_client_with_too_many_requests_is_not_read),
         BENCH_TEST(test_a_paused_client_that_takes_nothing_is_gone),
