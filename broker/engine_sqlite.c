@@ -458,6 +458,7 @@ static void engine_close(struct rp_engine *e) {
     rp_sqlite_space_done(s);
     rp_sqlite_finalize(s->writer.stmts, RP_SQLITE_W_COUNT);
     sqlite3_close(s->writer.db);
+    rp_sqlite_place_done(s);
     if (s->lock_fd >= 0) {
         close(s->lock_fd);
     }
@@ -538,7 +539,7 @@ enum rp_err rp_engine_sqlite_open(const struct rp_engine_sqlite_options *o, stru
     }
     struct rp_sqlite *s = RP_NEW(struct rp_sqlite);
     s->engine.ops = &ops;
-    s->lock_fd = -1;
+    s->lock_fd = s->place.fd = -1;
     s->sync_full = o->sync_full;
     s->checkpointer.pass_frames = o->checkpoint_frames;
     s->segment_events = o->segment_events > 0 ? o->segment_events : RP_ENGINE_SQLITE_SEGMENT_EVENTS;

@@ -535,6 +535,8 @@ static enum rp_err start(struct rp_sqlite *s, struct meta *m,
                     "the newest events may be lost";
     } else if (m->copied_ts_ms > 0) {
         why = "it is a backup, and the log it was made of may have gone on";
+    } else if (created && s->mark.epoch[0] != '\0') {
+        why = "there was a log of this name, which is gone";
     } else if (!created) {
         why = rp_sqlite_mark_doubt(&s->mark, s->path, m->epoch, m->next_seq, m->file);
     }
@@ -580,6 +582,13 @@ enum rp_err rp_sqlite_file_open(struct rp_sqlite *s, const struct rp_engine_sqli
     if (err == RP_OK) {
         err = identify(s, &version, message);
     }
+    if (err == RP_OK && !rp_sqlite_place_lock(s)) {
+        say(message,
+            "the database %s is in use by another broker, under another name or without its .lock "
+            "file; stop that one, or give --db another name",
+            s->path);
+        err = RP_E_LOCKED;
+    }
     if (err == RP_OK && !wal_existed) {
         err = check_end(s, message);
     }
@@ -589,11 +598,20 @@ enum rp_err rp_sqlite_file_open(struct rp_sqlite *s, const struct rp_engine_sqli
     if (err == RP_OK) {
         err = check_tail(s, &m, wal_existed, o->new_epoch, message);
     }
-    return err == RP_OK ? start(s, &m, o, version == 0, message) : err;
+    if (err == RP_OK) {
+        err = start(s, &m, o, version == 0, message);
+    }
+    if (err == RP_OK) {
+        rp_sqlite_place_note(s);
+    }
+    return err;
 }
 
 void rp_sqlite_file_close(struct rp_sqlite *s) {
     const struct rp_sqlite_writer *w = &s->writer;
+    if (s->place.lost && s->checkpointer.failure == SQLITE_OK) {
+        rp_sqlite_place_rescue(s);
+    }
     if (w->failed || s->checkpointer.failure != SQLITE_OK) {
         return;
     }

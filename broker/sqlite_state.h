@@ -9,7 +9,7 @@
  *   indexer     sqlite_index.c       reads a closed segment, sorts it by room, hands the rows to
  * the writer checkpointer sqlite_checkpoint.c copies the WAL back into the file readers
  * sqlite_reader.c      take reads from a queue; sqlite_read.c finds the events of one (at open)
- * sqlite_file.c        is it ours, lock, schema, epoch, tail
+ * sqlite_file.c        is it ours, lock, schema, epoch, tail; sqlite_place.c: is it still there
  *
  * Only the writer writes (the checkpointer copies), so nobody waits for SQLite's locks but for
  * those of a person's shell. Each struct below belongs to one thread; what is shared says by which
@@ -23,6 +23,7 @@
 #include "common/map.h"
 
 #include <pthread.h>
+#include <sys/types.h>
 
 /* ---- loop → writer ---- */
 
@@ -263,6 +264,21 @@ struct rp_sqlite_counters {
         rooms_trimmed, pages_vacuumed, retention_rounds;
 };
 
+/* Which file was found at a path. */
+struct rp_sqlite_spot {
+    bool known;
+    dev_t dev;
+    ino_t ino;
+};
+
+struct rp_sqlite_place {
+    int fd; /* of the file, for its lock; -1: none */
+    char *wal_path;
+    bool numbers_tell; /* not on file systems that make inode numbers up */
+    bool lost;         /* the writer's: they are not where they were */
+    struct rp_sqlite_spot file, wal;
+};
+
 struct rp_sqlite {
     struct rp_engine engine; /* first */
     char *path;
@@ -270,6 +286,7 @@ struct rp_sqlite {
     int lock_fd;
     struct rp_sqlite_mark mark; /* once it runs the writer's */
     uint64_t marked_ms;
+    struct rp_sqlite_place place; /* once it runs the writer's */
     uint64_t segment_events;
     size_t queue_records_max, queue_bytes_max;
     void (*wake)(void *ctx);
@@ -350,6 +367,21 @@ void rp_sqlite_mark_move(struct rp_sqlite *s, uint64_t next_seq);
  * nothing speaks against it. */
 const char *rp_sqlite_mark_doubt(const struct rp_sqlite_mark *mark, const char *path,
                                  const char *epoch, uint64_t next_seq, const char *file);
+
+/* ---- sqlite_place.c ---- */
+
+/* Takes a lock on the file itself, which is there and open, and keeps it until done. False:
+ * somebody else has it. */
+bool rp_sqlite_place_lock(struct rp_sqlite *s);
+/* What file and WAL are, before anything is written. */
+void rp_sqlite_place_note(struct rp_sqlite *s);
+/* From the writer, after a commit: whether both are still where they were. If not engine.why says
+ * so, and nobody may be told of the commit. */
+RP_MUST_USE bool rp_sqlite_place_holds(struct rp_sqlite *s);
+/* After that, when all but the writer's connection are done: saves what is in the WAL. */
+void rp_sqlite_place_rescue(struct rp_sqlite *s);
+/* When all connections of this process are closed. */
+void rp_sqlite_place_done(struct rp_sqlite *s);
 
 /* ---- sqlite_wal.c ---- */
 

@@ -273,6 +273,9 @@ static size_t write_group(struct rp_sqlite *s, const struct rp_sqlite_pending *i
     if (failure != SQLITE_OK) { /* of the pages it lost, some may be this transaction's */
         drop(items, n);
         give_up_too(s, failure);
+    } else if (rc == SQLITE_OK && !rp_sqlite_place_holds(s)) {
+        drop(items, n);
+        give_up(s, "", SQLITE_IOERR);
     } else if (rc == SQLITE_OK) {
         succeed(s, n, first_seq);
     } else if (!sound || !may_go_on(w, rc, stage)) {

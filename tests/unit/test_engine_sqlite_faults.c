@@ -180,6 +180,29 @@ static void test_second_broker_is_kept_out(void **state) {
     fixture_done(&f);
 }
 
+/* The names are two, or the lock's file is gone: the file is one. */
+static void test_second_broker_is_kept_from_the_file_itself(void **state) {
+    (void) state;
+    struct fixture f;
+    fixture_init(&f);
+    fixture_open(&f);
+    fixture_fill(&f, "r", 3);
+    struct rp_engine *first = f.e;
+    char name[128];
+    snprintf(name, sizeof name, "%s/hard.db", f.dir);
+    assert_int_equal(link(f.path, name), 0);
+    f.options.path = name;
+    assert_refused(&f, RP_E_LOCKED, "under another name");
+    f.options.path = f.path;
+    snprintf(name, sizeof name, "%s.lock", f.path);
+    assert_int_equal(unlink(name), 0);
+    assert_refused(&f, RP_E_LOCKED, "another broker");
+    f.e = first;
+    assert_int_equal(fixture_fill(&f, "r", 1), 4);
+    fixture_reopen(&f);
+    fixture_done(&f);
+}
+
 /* ---- damage ---- */
 
 static void test_damage_in_the_tail_is_found_at_open(void **state) {
@@ -627,6 +650,83 @@ static void test_failing_write_is_fatal(void **state) {
     fixture_done(&f);
 }
 
+enum taken { TAKEN_FILE, TAKEN_WAL, TAKEN_FILE_REPLACED, TAKEN_BOTH_MOVED };
+
+static void take_away(struct fixture *f, enum taken what) {
+    char wal[128], other[160];
+    snprintf(wal, sizeof wal, "%s-wal", f->path);
+    snprintf(other, sizeof other, "%s.moved", f->path);
+    switch (what) {
+    case TAKEN_FILE:
+        assert_int_equal(rename(f->path, other), 0);
+        break;
+    case TAKEN_WAL:
+        assert_int_equal(unlink(wal), 0);
+        break;
+    case TAKEN_FILE_REPLACED:
+        assert_int_equal(rename(f->path, other), 0);
+        write_file(f->path, "of somebody else");
+        break;
+    case TAKEN_BOTH_MOVED:
+        assert_int_equal(rename(f->path, other), 0);
+        snprintf(other, sizeof other, "%s.moved-wal", f->path);
+        assert_int_equal(rename(wal, other), 0);
+        break;
+    }
+}
+
+/* What SQLite writes then nobody would find again: it is not told as committed, and what was told
+ * before is whole in the file, whatever has become of the WAL. */
+static void test_file_that_was_taken_away_is_fatal(void **state) {
+    (void) state;
+    for (enum taken what = TAKEN_FILE; what <= TAKEN_BOTH_MOVED; what++) {
+        struct fixture f;
+        char other[160], expected[128];
+        fixture_init(&f);
+        fixture_open(&f);
+        fixture_fill(&f, "r", 3);
+        take_away(&f, what);
+        struct rp_record_fields event = fixture_event("r", "[1]");
+        fixture_append(&f, &event);
+        expect_fatal(&f);
+        snprintf(expected, sizeof expected, "%s%s was %s", f.path, what == TAKEN_WAL ? "-wal" : "",
+                 what == TAKEN_FILE_REPLACED ? "replaced" : "removed");
+        assert_non_null(strstr(f.e->why, expected));
+        fixture_close(&f);
+        if (what == TAKEN_FILE_REPLACED) {
+            char content[64] = "";
+            FILE *file = fopen(f.path, "r");
+            assert_non_null(fgets(content, sizeof content, file));
+            fclose(file);
+            assert_string_equal(content, "of somebody else");
+        }
+        if (what != TAKEN_WAL) {
+            snprintf(other, sizeof other, "%s.moved", f.path);
+            assert_int_equal(rename(other, f.path), 0);
+        }
+        fixture_open(&f);
+        assert_in_range(f.e->last_seq, 3, 4); /* it was undecided */
+        assert_int_equal(f.message.len, 0);
+        fixture_done(&f);
+    }
+}
+
+static void test_log_that_is_gone_is_not_continued_in_silence(void **state) {
+    (void) state;
+    struct fixture f;
+    fixture_init(&f);
+    fixture_open(&f);
+    uint64_t last = fixture_fill(&f, "r", 3);
+    fixture_close(&f);
+    assert_int_equal(unlink(f.path), 0);
+    fixture_open(&f);
+    assert_int_equal(rp_buf_put(&f.message, rp_bytes("", 1)), RP_OK);
+    assert_non_null(strstr((char *) f.message.data, "which is gone"));
+    assert_true(f.e->last_seq > last);
+    assert_true(fixture_fill(&f, "r", 1) > last);
+    fixture_done(&f);
+}
+
 /* A transaction that spills its pages fails before COMMIT: nothing can have been written, so it is
  * refused; but not for ever. */
 static void test_failing_writes_before_commit_are_refused_at_first(void **state) {
@@ -681,6 +781,7 @@ int main(void) {
         cmocka_unit_test(test_names_that_mean_something_to_sqlite_are_files),
         cmocka_unit_test(test_a_dying_broker_is_waited_for),
         cmocka_unit_test(test_second_broker_is_kept_out),
+        cmocka_unit_test(test_second_broker_is_kept_from_the_file_itself),
         cmocka_unit_test(test_damage_in_the_tail_is_found_at_open),
         cmocka_unit_test(test_damage_in_a_short_log_is_found_at_open),
         cmocka_unit_test(test_damaged_pages_are_found_at_open),
@@ -695,6 +796,8 @@ int main(void) {
         cmocka_unit_test(test_a_busy_writer_tries_its_chores_again),
         cmocka_unit_test(test_failing_sync_is_fatal),
         cmocka_unit_test(test_failing_write_is_fatal),
+        cmocka_unit_test(test_file_that_was_taken_away_is_fatal),
+        cmocka_unit_test(test_log_that_is_gone_is_not_continued_in_silence),
         cmocka_unit_test(test_failing_writes_before_commit_are_refused_at_first),
         cmocka_unit_test(test_lock_of_a_person_is_waited_for),
     };
