@@ -286,6 +286,7 @@ static int read_meta(struct rp_check *c, uint64_t *ret_clean) {
         {"segment_events", &c->segment_events},
         {"clean", ret_clean},
         {"sessions_from", &c->sessions_from},
+        {"dense_from", &c->dense_from},
         {"copied_ts", &c->r.copied_ts_ms},
     };
     int rc = rp_sqlite_meta_text(c->db, "epoch", c->r.epoch, sizeof c->r.epoch);
@@ -337,6 +338,10 @@ static bool check_numbers(struct rp_check *c, uint64_t clean, uint64_t newest) {
         rp_check_damage(c, "meta: indexed_seq is %lld, with segments of %llu and the next seq %llu",
                         (long long) c->indexed_seq, (unsigned long long) c->segment_events,
                         (unsigned long long) c->after_seqs);
+    }
+    if (c->dense_from > c->after_seqs) {
+        rp_check_damage(c, "meta: dense_from is %lld, and the next seq %llu",
+                        (long long) c->dense_from, (unsigned long long) c->after_seqs);
     }
     if (c->sessions_from > c->after_seqs) {
         rp_check_damage(c, "meta: sessions_from is %lld, and the next seq %llu",

@@ -14,7 +14,7 @@ struct walk {
     struct rp_check *c;
     struct rp_check_index *index;
     struct rp_check_rooms *rooms;
-    sqlite3_stmt *find_id;
+    sqlite3_stmt *find_id, *find_gap;
     uint64_t last_seq, early; /* early: rows before first_seq */
     size_t batch;
     bool replay_failed;
@@ -65,11 +65,40 @@ static void check_sizes(struct rp_check *c, sqlite3_stmt *row, uint64_t seq) {
     }
 }
 
+/* Where the jump of a new epoch that led to seq began; seq itself: there was none. */
+static uint64_t before_gap(struct walk *w, uint64_t seq) {
+    char key[32];
+    uint64_t size = 0;
+    rp_sqlite_gap_key(seq, key);
+    rp_sqlite_bind_key(w->find_gap, 1, rp_bytes_str(key));
+    rp_check_can_read(w->c, "meta", rp_sqlite_run_u64(w->find_gap, &size));
+    return size < seq ? seq - size : seq;
+}
+
+/* No record from w->last_seq to seq: is that so because there was none? Up to the newest border of
+ * a room retention may have taken it. */
+static void check_hole(struct walk *w, uint64_t seq) {
+    const struct rp_check *c = w->c;
+    uint64_t from = w->last_seq + 1, before;
+    from = from > c->r.first_seq ? from : c->r.first_seq;
+    from = from > c->dense_from ? from : c->dense_from;
+    from = from > c->border_max ? from : c->border_max + 1;
+    while (c->dense_from > 0 && seq > from && (before = before_gap(w, seq)) < seq) {
+        seq = before;
+    }
+    if (c->dense_from > 0 && seq > from) {
+        rp_check_damage(w->c, "event: of seq %llu to %llu no record is there",
+                        (unsigned long long) from, (unsigned long long) (seq - 1));
+    }
+}
+
 static void check_place(struct walk *w, uint64_t seq) {
     struct rp_check *c = w->c;
     if (seq == 0 || seq > INT64_MAX || seq <= w->last_seq) {
         rp_check_damage(c, "event: seq %lld comes after %llu", (long long) seq,
                         (unsigned long long) w->last_seq);
+    } else if (seq > w->last_seq + 1) {
+        check_hole(w, seq);
     }
     w->early += seq < c->r.first_seq;
     w->last_seq = seq;
@@ -220,6 +249,10 @@ static int walk_rows(struct walk *w) {
     if (!rp_check_can_read(c, "the index event_id", rc)) {
         return rc;
     }
+    rc = sqlite3_prepare_v2(c->db, "SELECT value FROM meta WHERE key = ?1", -1, &w->find_gap, NULL);
+    if (!rp_check_can_read(c, "meta", rc)) {
+        return rc;
+    }
     rc = sqlite3_prepare_v2(c->db, "SELECT " RP_SQLITE_ROW_COLUMNS " FROM event ORDER BY seq", -1,
                             &row, NULL);
     while (rc == SQLITE_OK && sqlite3_step(row) == SQLITE_ROW) {
@@ -238,6 +271,7 @@ void rp_check_records(struct rp_check *c) {
     rp_check_can_read(c, "namespace", seed_namespaces(c));
     int rc = walk_rows(&w);
     if (rc == SQLITE_OK) {
+        check_hole(&w, c->after_seqs);
         rp_check_index_end(w.index);
         rp_check_rooms_end(w.rooms);
         tell_notes(&w);
@@ -247,6 +281,7 @@ void rp_check_records(struct rp_check *c) {
     }
     c->records_read = rc == SQLITE_OK && !w.replay_failed;
     sqlite3_finalize(w.find_id);
+    sqlite3_finalize(w.find_gap);
     rp_check_index_free(w.index);
     rp_check_rooms_free(w.rooms);
 }

@@ -11,7 +11,8 @@
 
 -- What the log is: epoch, next_seq, first_seq, indexed_seq, segment_events, clean, boot_id, sync, file (its inode and time
 -- of birth), epoch_sum (CRC-32 of epoch), sessions_from (sessions opened before it are forgotten, or may be), copied_ts and
--- copied_from (in a backup: when, and of which epoch), gap N (so many seqs before N were jumped over by a new epoch).
+-- copied_from (in a backup: when, and of which epoch), gap N (so many seqs before N were jumped over by a new epoch),
+-- dense_from (from there on every seq has been a record's, but for those gaps; brokers before that did not take care).
 -- next_seq is a lower bound that survives the removal of all rows; the newest row may be beyond it.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,

@@ -234,9 +234,13 @@ int rp_sqlite_meta_set_epoch(sqlite3 *db, const char *epoch, uint64_t next_seq) 
 }
 
 /* Keys sort as their numbers do. */
+void rp_sqlite_gap_key(uint64_t to, char ret_key[32]) {
+    snprintf(ret_key, 32, "gap %020llu", (unsigned long long) to);
+}
+
 int rp_sqlite_meta_add_gap(sqlite3 *db, uint64_t from, uint64_t to) {
     char key[32];
-    snprintf(key, sizeof key, "gap %020llu", (unsigned long long) to);
+    rp_sqlite_gap_key(to, key);
     return from < to ? rp_sqlite_meta_set_u64(db, key, to - from) : SQLITE_OK;
 }
 

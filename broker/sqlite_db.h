@@ -75,5 +75,7 @@ uint32_t rp_sqlite_epoch_sum(const char *epoch);
 /* Notes that there are no seqs from `from` on up to before `to`, where they go on: a new epoch has
  * jumped over them. */
 int rp_sqlite_meta_add_gap(sqlite3 *db, uint64_t from, uint64_t to);
+/* The key in meta of the jump that leads to that seq; its value is how many were jumped over. */
+void rp_sqlite_gap_key(uint64_t to, char ret_key[32]);
 /* After which seq the newest `count` come, up to last; those that were jumped over do not count. */
 int rp_sqlite_meta_count_back(sqlite3 *db, uint64_t last, uint64_t count, uint64_t *ret_seq);

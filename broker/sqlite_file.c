@@ -304,7 +304,7 @@ static enum rp_err migrate(struct rp_sqlite *s, uint64_t version, struct rp_buf 
 struct meta {
     uint64_t next_seq, first_seq, indexed_seq, segment_events, newest, clean;
     char epoch[RP_EPOCH_LEN + 8], boot_id[BOOT_ID_SIZE], sync[16];
-    uint64_t copied_ts_ms, sessions_from;
+    uint64_t copied_ts_ms, sessions_from, dense_from;
     char file[RP_SQLITE_FILE_SIZE];
 };
 
@@ -321,6 +321,7 @@ static int read_meta(sqlite3 *db, struct meta *ret) {
     rc = rc == SQLITE_OK ? rp_sqlite_meta_text(db, "file", m.file, sizeof m.file) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_meta_u64(db, "copied_ts", &m.copied_ts_ms) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_meta_u64(db, "sessions_from", &m.sessions_from) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_meta_u64(db, "dense_from", &m.dense_from) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_query_u64(db, "SELECT max(seq) FROM event", &m.newest) : rc;
     if (rc == SQLITE_OK) {
         m.next_seq = m.next_seq > m.newest ? m.next_seq : m.newest + 1;
@@ -492,6 +493,9 @@ static int begin_run(struct rp_sqlite *s, struct meta *m, const char *boot_id, b
         rc = rp_sqlite_file_renew(db, &m->next_seq, m->epoch);
     } else if (rc == SQLITE_OK && m->sessions_from == 0) { /* of an older broker */
         rc = rp_sqlite_meta_set_u64(db, "sessions_from", m->next_seq);
+    }
+    if (rc == SQLITE_OK && m->dense_from == 0) { /* new, or of an older broker */
+        rc = rp_sqlite_meta_set_u64(db, "dense_from", m->next_seq);
     }
     rc = rc == SQLITE_OK ? rp_sqlite_meta_set_text(db, "file", m->file) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "clean", 0) : rc;

@@ -282,6 +282,7 @@ static size_t write_group(struct rp_sqlite *s, const struct rp_sqlite_pending *i
         drop(items, n);
         give_up(s, stage_names[stage], rc);
     } else if (n > 0) {
+        w->next_seq = first_seq; /* seqs have no holes: --check takes one for a lost record */
         refuse(s, items, n, rc);
     }
     return n;

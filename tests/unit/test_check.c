@@ -457,6 +457,13 @@ static const struct damage damages[] = {
     {"UPDATE event SET seq = -3 WHERE seq = " SOME_EVENT, "seq -3"},
     {"UPDATE event SET num = 'x' WHERE seq = " SOME_EVENT, "another type in num"},
     {"DELETE FROM event WHERE seq = " SOME_EVENT, "which is no event of the room"},
+    {"DELETE FROM event WHERE seq = (SELECT max(seq) FROM event WHERE kind = 1)", "no record is"},
+    {"DELETE FROM event WHERE seq = (SELECT max(seq) FROM event)", "no record is there"},
+    {"DELETE FROM event WHERE seq IN (SELECT seq FROM event WHERE kind = 1 ORDER BY seq DESC LIMIT "
+     "3 OFFSET 2)",
+     "no record is there"},
+    {"UPDATE meta SET value = value + 9 WHERE key = 'next_seq'", "no record is there"},
+    {"UPDATE meta SET value = 1000000 WHERE key = 'dense_from'", "meta: dense_from"},
     {"DELETE FROM event WHERE seq = (SELECT session FROM session LIMIT 1)", "no record opens it"},
     {"DELETE FROM event WHERE seq = (SELECT conn FROM session WHERE conn > session LIMIT 1)",
      "no record makes its connection"},
