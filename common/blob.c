@@ -8,7 +8,8 @@
 struct rp_blob *rp_blob_new(size_t len) {
     struct rp_blob *b = rp_realloc(NULL, sizeof(*b) + len);
     b->refs = 1;
-    b->no_twin = false;
+    b->places = 0;
+    b->no_twin = 0;
     b->len = len;
     b->twin = NULL;
     return b;

@@ -6,7 +6,8 @@
 
 struct rp_blob {
     uint32_t refs;
-    bool no_twin; /* there is none, and looking for one again is in vain */
+    uint32_t places : 31; /* of queues that hold it, for who counts its bytes once (queue.h) */
+    uint32_t no_twin : 1; /* there is none, and looking for one again is in vain */
     size_t len;
     struct rp_blob *twin; /* the same in another coding, for who takes that; shared, or NULL */
     uint8_t data[];

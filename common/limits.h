@@ -113,8 +113,10 @@ enum {
                                         catches up from the log once it has drained */
     RP_CLIENT_QUEUE_BYTES_MAX =
         8 << 20,                   /* unsent output of any kind past which it is closed (1013) */
-    RP_QUEUES_BYTES_MAX = 1 << 30, /* unsent output of all clients of a gateway; the fuller, the
-                                      less of it may be one client's: an eighth of what is left */
+    RP_QUEUES_BYTES_MAX = 1 << 30, /* unsent output of all clients of a gateway, in memory; the
+                                      fuller, the less of it may be one client's: an eighth of what
+                                      is left. Past it those with most are closed (1013). Less with
+                                      --memory-budget, as the other bounds of all clients */
     RP_CLIENT_QUEUE_LOW_BYTES = 16 << 10, /* drained: the next page may come */
     RP_CLIENT_STUCK_MS = 60000, /* a client that takes none of its output for so long is closed
                                    (1013), as is one that sends nothing more of a binary packet
@@ -266,6 +268,8 @@ enum {
     RP_CONN_BODIES_BYTES = 256 << 20,   /* memory of all bodies being read; further bytes: 503 */
     RP_CONN_PARTS_BYTES = 256 << 20,    /* memory of all WebSocket messages that came in part; whose
                                            grows past it is closed (1013) */
+    RP_CONN_ANSWERS_BYTES = 256 << 20,  /* answers to polls that clients did not take at once; a
+                                           further one is cut off, and its client comes back */
     RP_CONN_BEHIND_BYTES = 16 << 10,    /* read behind a request that is under way, and no further
                                            until it is answered */
     RP_CONN_IDLE_MS = 75000,            /* for the next request of a connection; then it is closed.

@@ -24,8 +24,8 @@ static bool wants_handshakes(const struct rp_gateway *g) {
 
 /* What one client may add: the less, the more is kept. */
 static size_t bytes_bound(const struct rp_gateway *g, size_t max) {
-    size_t kept = g->handshakes_bytes;
-    size_t share = (kept < RP_HANDSHAKES_BYTES_MAX ? RP_HANDSHAKES_BYTES_MAX - kept : 0) / 256;
+    size_t kept = g->handshakes_bytes, all = g->config.budget.handshakes;
+    size_t share = (kept < all ? all - kept : 0) / 256;
     share = share > RP_HANDSHAKE_BYTES_MIN ? share : RP_HANDSHAKE_BYTES_MIN;
     return share < max ? share : max;
 }

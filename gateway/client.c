@@ -120,8 +120,8 @@ bool rp_client_has_unsent(const struct rp_client *c) {
 }
 
 size_t rp_client_queue_bound(const struct rp_gateway *g, size_t max) {
-    size_t queued = g->queued.bytes + g->queued.blobs * RP_CLIENT_FRAME_BYTES;
-    size_t share = (queued < RP_QUEUES_BYTES_MAX ? RP_QUEUES_BYTES_MAX - queued : 0) / 8;
+    size_t queued = rp_queue_total_cost(&g->queued), all = g->config.budget.queues;
+    size_t share = (queued < all ? all - queued : 0) / 8;
     return share < max ? share : max;
 }
 
@@ -157,6 +157,41 @@ void rp_client_put(struct rp_gateway *g, struct rp_client *c, struct rp_blob *pa
         g->stats.overflowed++;
         rp_client_close(g, c, 1013, "too slow: the limit of unsent output is reached",
                         RP_LEAVE_FORCED);
+    }
+}
+
+/* Everybody may have a page and an answer that wait (above), and so all together may have more than
+ * a gateway has: then those go who have most. They can come back, and what they missed is in the
+ * log. */
+void rp_client_close_hoarders(struct rp_gateway *g) {
+    if (rp_queue_total_cost(&g->queued) <= g->config.budget.queues) {
+        return;
+    }
+    size_t count = 0, sum = 0;
+    struct rp_list *it, *tmp;
+    rp_wire_drop_closing_output(g);
+    RP_LIST_FOR(&g->clients, it, tmp) {
+        size_t cost = rp_queue_cost(rp_client_queue(RP_CONTAINER_OF(it, struct rp_client, node)));
+        count += cost > 0;
+        sum += cost;
+    }
+    size_t enough = g->config.budget.queues - g->config.budget.queues / 8;
+    RP_LIST_FOR(&g->clients, it, tmp) {
+        struct rp_client *c = RP_CONTAINER_OF(it, struct rp_client, node);
+        size_t cost = rp_queue_cost(rp_client_queue(c));
+        if (cost == 0 || cost < sum / count) {
+            continue;
+        }
+        g->stats.overflowed++;
+        g->stats.hoarders++;
+        if (c->wire != NULL) {
+            rp_wire_drop_output(g, c->wire);
+        }
+        rp_client_close(g, c, 1013, "too slow: the limit of all unsent output is reached",
+                        RP_LEAVE_FORCED);
+        if (rp_queue_total_cost(&g->queued) <= enough) {
+            return; /* the others in the next turn, if need be */
+        }
     }
 }
 

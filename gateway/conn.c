@@ -18,6 +18,15 @@ static void on_event(evutil_socket_t fd, short what, void *arg);
 struct rp_conns *rp_conns_new(const struct rp_conns_config *config) {
     struct rp_conns *s = RP_NEW(struct rp_conns);
     s->config = *config;
+    if (config->bodies_bytes_max == 0) {
+        s->config.bodies_bytes_max = RP_CONN_BODIES_BYTES;
+    }
+    if (config->answers_bytes_max == 0) {
+        s->config.answers_bytes_max = RP_CONN_ANSWERS_BYTES;
+    }
+    if (config->parts_bytes_max == 0) {
+        s->config.parts_bytes_max = RP_CONN_PARTS_BYTES;
+    }
     for (int i = 0; i < CONN_STATES; i++) {
         rp_list_init(&s->states[i]);
     }

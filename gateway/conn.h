@@ -40,6 +40,9 @@ struct rp_conns_config {
     struct rp_deflate *deflate; /* for messages that come in compressed; NULL: none do. It may be
                                    the gateway's */
     size_t max_payload;         /* bytes of one WebSocket message (also inflated), and of a body */
+    size_t bodies_bytes_max;    /* 0: RP_CONN_BODIES_BYTES */
+    size_t parts_bytes_max;     /* 0: RP_CONN_PARTS_BYTES */
+    size_t answers_bytes_max;   /* 0: RP_CONN_ANSWERS_BYTES */
     size_t connections_max;     /* of any state; further ones get a 503 … */
     size_t busy_max;            /* … if they are not more than this, or else are cut off */
     uint64_t header_timeout_ms; /* for a request's head; the same again for a TLS handshake, and for
@@ -62,7 +65,9 @@ struct rp_conns_stats {
     uint64_t connections;                /* gauge */
     uint64_t bodies_bytes;               /* gauge: memory of bodies being read */
     uint64_t parts_bytes;                /* gauge: memory of WebSocket messages that came in part */
-    uint64_t parts_refused;              /* closed for want of RP_CONN_PARTS_BYTES */
+    uint64_t answers_bytes; /* gauge: answers to polls that clients take their time with */
+    uint64_t answers_cut;   /* cut off for want of RP_CONN_ANSWERS_BYTES */
+    uint64_t parts_refused; /* closed for want of RP_CONN_PARTS_BYTES */
 };
 
 /* Borrows what the config points to. Caller frees, before the gateway. */

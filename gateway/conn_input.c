@@ -73,7 +73,7 @@ static void bound_reader(struct conn *c, uint64_t now_ms) {
     struct rp_conns *s = c->owner;
     bool grown = c->reader.buf.capacity > c->reader_counted;
     count_reader(c);
-    if (grown && s->stats.parts_bytes > RP_CONN_PARTS_BYTES && !rp_wire_is_closing(c->wire)) {
+    if (grown && s->stats.parts_bytes > s->config.parts_bytes_max && !rp_wire_is_closing(c->wire)) {
         s->stats.parts_refused++;
         rp_gateway_close(s->config.gateway, c->wire, 1013,
                          "too many messages are on their way to this gateway", RP_LEAVE_FORCED,

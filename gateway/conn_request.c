@@ -27,11 +27,29 @@ static void drop_body(struct conn *c) {
     count_body(c->owner, c->request);
 }
 
+/* What a kernel takes at once is nobody's memory here. What is of the site is there once for all.
+ */
+bool rp_conn_may_wait_with_answer(struct conn *c) {
+    struct request *r = c->request;
+    struct rp_conns *s = c->owner;
+    if (r->exchange == NULL || r->answer_counted > 0) {
+        return true;
+    }
+    size_t bytes = r->answer.body.len;
+    if (s->stats.answers_bytes + bytes > s->config.answers_bytes_max) {
+        return false;
+    }
+    r->answer_counted = bytes;
+    s->stats.answers_bytes += bytes;
+    return true;
+}
+
 void rp_conn_drop_request(struct conn *c, uint64_t now_ms) {
     struct request *r = c->request;
     if (r == NULL) {
         return;
     }
+    c->owner->stats.answers_bytes -= r->answer_counted;
     if (r->exchange != NULL) {
         rp_gateway_exchange_end(c->owner->config.gateway, r->exchange, false, now_ms);
     }
@@ -190,7 +208,7 @@ static void refuse_body(struct conn *c, const struct rp_http_problem *problem, u
 static bool keep_part(struct rp_conns *s, struct request *r, struct rp_bytes part) {
     size_t room = r->body.capacity - r->body.len;
     size_t growth = r->body.capacity > part.len ? r->body.capacity : part.len; /* it doubles */
-    if (part.len > room && s->stats.bodies_bytes + growth > RP_CONN_BODIES_BYTES) {
+    if (part.len > room && s->stats.bodies_bytes + growth > s->config.bodies_bytes_max) {
         return false;
     }
     enum rp_err err = rp_buf_put(&r->body, part);

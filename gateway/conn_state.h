@@ -80,6 +80,7 @@ struct request {
 
     bool answering;          /* `answer` is being written; in BODY it is the interim one (100) */
     struct rp_answer answer; /* its keep_alive says whether another request may follow */
+    size_t answer_counted;   /* of an exchange's, in stats.answers_bytes */
     size_t sent;
     size_t taken; /* of it by the client, when that was last looked at */
 };
@@ -155,6 +156,9 @@ void rp_conn_time_out_answer(struct conn *c, uint64_t now_ms);
 void rp_conn_time_out_body(struct conn *c, uint64_t now_ms);
 /* Frees the request, if there is one; an exchange whose answer is not written is lost. */
 void rp_conn_drop_request(struct conn *c, uint64_t now_ms);
+/* Whether the client may take its time with the rest of an answer: not if all that others take
+ * their time with is too much already. */
+RP_MUST_USE bool rp_conn_may_wait_with_answer(struct conn *c);
 
 /* ---- conn_output.c ---- */
 bool rp_conn_has_output(const struct conn *c);

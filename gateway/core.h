@@ -133,6 +133,7 @@ struct rp_wire {
     bool pending; /* ENTRY: the holder has not said yet whether it has the session */
     bool refused; /* CLOSING: it has not */
     bool deflate;
+    bool cut;                 /* its output was dropped in the middle of a frame */
     struct rp_client *client; /* ACTIVE, PROBE */
     struct rp_relay *relay;   /* ENTRY; or the connection is at another gateway */
     void *shell;
@@ -288,6 +289,8 @@ struct rp_queue *rp_client_queue(struct rp_client *c);
 bool rp_client_has_unsent(const struct rp_client *c);
 /* How much output one client may have waiting now, at most max. */
 size_t rp_client_queue_bound(const struct rp_gateway *g, size_t max);
+/* Closes those with most output waiting if all of them have too much. */
+void rp_client_close_hoarders(struct rp_gateway *g);
 /* Some of the output was taken. */
 void rp_client_took(struct rp_gateway *g, struct rp_client *c);
 /* There may be something to do for the client's transport. */
@@ -323,6 +326,11 @@ void rp_wire_free(struct rp_gateway *g, struct rp_wire *w);
 /* Makes it a probe of the client. */
 void rp_wire_probe(struct rp_gateway *g, struct rp_wire *w, struct rp_client *c);
 void rp_wire_put(struct rp_gateway *g, struct rp_wire *w, struct rp_blob *frame);
+/* Before it is closed: what has not gone yet is not sent, nor a close frame, if that would be in
+ * the middle of another one. */
+void rp_wire_drop_output(struct rp_gateway *g, struct rp_wire *w);
+/* The same for all that are closing: nobody waits for what they have. */
+void rp_wire_drop_closing_output(struct rp_gateway *g);
 void rp_wire_mark_dirty(struct rp_gateway *g, struct rp_wire *w);
 /* The client does not use it any more, or never did: it is closed when its output is written. */
 void rp_wire_close(struct rp_gateway *g, struct rp_wire *w, uint16_t code, const char *reason);

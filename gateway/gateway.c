@@ -6,6 +6,9 @@ struct rp_gateway *rp_gateway_new(const struct rp_gateway_config *config, uint64
     RP_ASSERT(config->link_credit_bytes > 0 && config->queue_bytes > config->queue_low_bytes);
     struct rp_gateway *g = RP_NEW(struct rp_gateway);
     g->config = *config;
+    if (config->budget.queues == 0) {
+        g->config.budget = rp_budget_make(UINT64_MAX, config->max_payload);
+    }
     if (config->client_requests_max == 0) {
         g->config.client_requests_max = RP_CLIENT_REQUESTS_MAX;
     }
@@ -133,6 +136,7 @@ bool rp_gateway_is_drained(const struct rp_gateway *g) {
 void rp_gateway_turn(struct rp_gateway *g, uint64_t now_ms) {
     g->now_ms = now_ms;
     reap(g);
+    rp_client_close_hoarders(g);
     rp_heartbeat_turn(g);
     rp_relay_turn(g);
     drain(g);
@@ -162,6 +166,7 @@ const char *rp_gateway_notice(struct rp_gateway *g) {
 
 const struct rp_gateway_stats *rp_gateway_stats(struct rp_gateway *g) {
     g->stats.queued_bytes = g->queued.bytes;
+    g->stats.held_bytes = g->queued.held_bytes;
     g->stats.handshakes_bytes = g->handshakes_bytes;
     g->stats.relays = g->relays.count;
     g->stats.rooms = g->fanout.rooms.count;

@@ -18,6 +18,7 @@
 #include "common/blob.h"
 #include "common/buf.h"
 #include "common/map.h"
+#include "gateway/budget.h"
 
 struct rp_deflate;
 struct rp_exchange;
@@ -63,6 +64,7 @@ struct rp_gateway_config {
     size_t link_credit_bytes; /* RP_LINK_CREDIT_BYTES but in tests; the broker's must be the same */
     size_t client_requests_max; /* 0: RP_CLIENT_REQUESTS_MAX, which tests are too short for */
     size_t relay_window_bytes;  /* 0: RP_RELAY_WINDOW_BYTES; likewise */
+    struct rp_budget budget;    /* what clients may make it hold; zero: all of common/limits.h */
     const char *name;           /* for the broker's log; borrowed */
     const struct rp_patterns *namespaces; /* that clients may connect to; NULL: "/". Borrowed */
     struct rp_deflate *deflate;  /* for wires that negotiated permessage-deflate; NULL if none may.
@@ -82,15 +84,16 @@ struct rp_gateway_stats {
     uint64_t delivers, deliveries,
         volatile_dropped; /* deliver operations; packets put to clients for them */
     uint64_t replayed, lagged, overflowed, paused;
+    uint64_t hoarders; /* closed when all queues together were too much; counted in overflowed */
     uint64_t requests, requests_resent, links_opened, links_lost, resets, evicted;
     uint64_t relayed, relays_failed; /* exchanges and wires passed on to other gateways */
     uint64_t malformed_messages;
     uint64_t app_events, client_acks, kicked; /* what clients and workers said to one another */
     uint64_t handshakes_bytes;                /* gauge: kept of clients */
     uint64_t clients, polling, sessions, rooms, requests_open, requests_bytes, queued_bytes,
-        relays;           /* gauges */
-    uint64_t incarnation; /* as the broker knows it now */
-    bool linked;          /* gauge */
+        held_bytes, relays; /* gauges */
+    uint64_t incarnation;   /* as the broker knows it now */
+    bool linked;            /* gauge */
 };
 
 struct rp_gateway *rp_gateway_new(const struct rp_gateway_config *config, uint64_t now_ms);

@@ -257,6 +257,17 @@ static void put_limits(struct table *t, const struct rp_options_program *program
          .min = 1,
          .max = 10000000,
          .help = "further clients are answered with 503; the limit of open files bounds it, too"},
+        {.name = "memory-budget",
+         .kind = RP_OPTION_SIZE,
+         .number = &o->memory_budget,
+         .fallback = "auto",
+         .min = 1 << 20,
+         .max = UINT64_C(1) << 40,
+         .word = "auto",
+         .word_number = UINT64_MAX,
+         .help = "what clients may make this hold that they have not taken, or sent in part; auto "
+                 "is half of the memory that its control group (container, service) may use, and "
+                 "at most 2560M"},
         {.name = "header-timeout",
          .kind = RP_OPTION_DURATION,
          .number = &o->header_timeout_ms,

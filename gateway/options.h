@@ -27,6 +27,7 @@ struct rp_options {
     uint64_t ping_interval_ms, ping_timeout_ms, connect_timeout_ms, upgrade_timeout_ms;
     uint64_t header_timeout_ms, drain_ms;
     uint64_t max_payload, connections_max;
+    uint64_t memory_budget; /* UINT64_MAX: auto */
     /* what follows from them */
     struct rp_addresses addresses, tls_addresses; /* empty: none */
     struct rp_cidrs trusted;

@@ -91,7 +91,7 @@ void rp_assembly_drop(struct rp_gateway *g, struct rp_client *c) {
 
 /* Whether what all clients have in hand is too much: the one that added to it is closed. */
 static bool close_if_too_many(struct rp_gateway *g, struct rp_client *c) {
-    if (g->assembling_bytes <= RP_ASSEMBLING_BYTES_MAX) {
+    if (g->assembling_bytes <= g->config.budget.assembling) {
         return false;
     }
     g->stats.overflowed++;

@@ -68,7 +68,7 @@ static void forget_client(struct rp_exchange *x) {
 bool rp_exchange_park(struct rp_gateway *g, struct rp_exchange *x) {
     x->parked = x->body.capacity;
     g->parked_bytes += x->parked;
-    return g->parked_bytes <= RP_PARKED_BYTES_MAX;
+    return g->parked_bytes <= g->config.budget.parked;
 }
 
 void rp_exchange_unpark(struct rp_gateway *g, struct rp_exchange *x) {

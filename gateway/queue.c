@@ -18,12 +18,32 @@ static void reserve(struct rp_queue *q) {
     q->capacity = (uint32_t) capacity;
 }
 
-void rp_queue_put(struct rp_queue *q, struct rp_queue_total *total, struct rp_blob *blob) {
+/* A blob has one place more. */
+static void enter(struct rp_queue_total *total, struct rp_blob *blob) {
+    total->held_bytes += blob->places == 0 ? blob->len : 0;
+    blob->places++;
+    total->blobs++;
+}
+
+/* It has one less; the queue's reference goes. */
+static void leave(struct rp_queue_total *total, struct rp_blob *blob) {
+    RP_ASSERT(blob->places > 0 && total->blobs > 0);
+    blob->places--;
+    total->held_bytes -= blob->places == 0 ? blob->len : 0;
+    total->blobs--;
+    rp_blob_unref(blob);
+}
+
+static void append(struct rp_queue *q, struct rp_blob *blob) {
     reserve(q);
     q->blobs[q->from + q->count++] = blob;
     q->bytes += blob->len;
+}
+
+void rp_queue_put(struct rp_queue *q, struct rp_queue_total *total, struct rp_blob *blob) {
+    append(q, blob);
+    enter(total, blob);
     total->bytes += blob->len;
-    total->blobs++;
 }
 
 size_t rp_queue_parts(const struct rp_queue *q, struct rp_bytes *ret_parts, size_t max) {
@@ -50,9 +70,8 @@ void rp_queue_advance(struct rp_queue *q, struct rp_queue_total *total, size_t b
     bytes += q->sent;
     while (q->count > 0 && bytes >= q->blobs[q->from]->len) {
         bytes -= q->blobs[q->from]->len;
-        rp_blob_unref(q->blobs[q->from++]);
+        leave(total, q->blobs[q->from++]);
         q->count--;
-        total->blobs--;
     }
     q->sent = bytes;
     if (q->count == 0) {
@@ -63,22 +82,22 @@ void rp_queue_advance(struct rp_queue *q, struct rp_queue_total *total, size_t b
     }
 }
 
-/* The rest of a blob of which whole frames are gone. */
-static struct rp_blob *rest_of(struct rp_blob *blob, size_t gone) {
+/* The rest of a blob of which whole frames are gone, in its place. */
+static struct rp_blob *rest_of(struct rp_queue_total *total, struct rp_blob *blob, size_t gone) {
     if (gone == 0) {
         return blob;
     }
     struct rp_blob *rest = rp_blob_new(blob->len - gone);
     memcpy(rest->data, blob->data + gone, rest->len);
-    rp_blob_unref(blob);
+    leave(total, blob);
+    enter(total, rest);
     return rest;
 }
 
-void rp_queue_move(struct rp_queue *to, struct rp_queue *from) {
-    struct rp_queue_total none = {0}; /* nothing comes or goes as a whole */
+void rp_queue_move(struct rp_queue *to, struct rp_queue *from, struct rp_queue_total *total) {
     for (uint32_t i = 0; i < from->count; i++) {
         struct rp_blob *blob = from->blobs[from->from + i];
-        rp_queue_put(to, &none, rest_of(blob, i == 0 ? from->sent : 0));
+        append(to, rest_of(total, blob, i == 0 ? from->sent : 0));
     }
     release(from);
     *from = (struct rp_queue){0};
@@ -86,14 +105,17 @@ void rp_queue_move(struct rp_queue *to, struct rp_queue *from) {
 
 void rp_queue_clear(struct rp_queue *q, struct rp_queue_total *total) {
     for (uint32_t i = 0; i < q->count; i++) {
-        rp_blob_unref(q->blobs[q->from + i]);
+        leave(total, q->blobs[q->from + i]);
     }
     total->bytes -= q->bytes;
-    total->blobs -= q->count;
     release(q);
     *q = (struct rp_queue){0};
 }
 
 size_t rp_queue_cost(const struct rp_queue *q) {
     return q->bytes + q->count * (size_t) RP_CLIENT_FRAME_BYTES;
+}
+
+size_t rp_queue_total_cost(const struct rp_queue_total *total) {
+    return total->held_bytes + total->blobs * (size_t) RP_CLIENT_FRAME_BYTES;
 }

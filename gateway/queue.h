@@ -7,7 +7,9 @@
 
 /* What all queues of a gateway hold together. */
 struct rp_queue_total {
-    uint64_t bytes, blobs;
+    uint64_t bytes, blobs; /* as each queue sees it */
+    uint64_t held_bytes;   /* in memory: what is in several queues is there once, and all of it
+                              until the last of it is gone */
 };
 
 /* A zeroed queue is empty. */
@@ -27,7 +29,9 @@ size_t rp_queue_parts(const struct rp_queue *q, struct rp_bytes *ret_parts, size
 void rp_queue_advance(struct rp_queue *q, struct rp_queue_total *total, size_t bytes);
 /* Everything in `from`, of whose first blob nothing or whole frames are gone, comes behind what is
  * in `to`. */
-void rp_queue_move(struct rp_queue *to, struct rp_queue *from);
+void rp_queue_move(struct rp_queue *to, struct rp_queue *from, struct rp_queue_total *total);
 void rp_queue_clear(struct rp_queue *q, struct rp_queue_total *total);
-/* What it takes in memory. */
+/* What it takes in memory, if nobody else has the same. */
 size_t rp_queue_cost(const struct rp_queue *q);
+/* What all of them take. */
+size_t rp_queue_total_cost(const struct rp_queue_total *total);

@@ -9,7 +9,7 @@
 /* A message of a holder's wire that waits: it counts, and false when there are too many. */
 static bool park(struct rp_gateway *g, const struct rp_relay_message *m) {
     g->parked_bytes += sizeof(*m) + m->len;
-    return g->parked_bytes <= RP_PARKED_BYTES_MAX;
+    return g->parked_bytes <= g->config.budget.parked;
 }
 
 void rp_relay_unpark(struct rp_gateway *g, const struct rp_relay_message *m) {

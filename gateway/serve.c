@@ -3,6 +3,7 @@
 #include "common/assert.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/memory.h"
 #include "common/pattern.h"
 #include "common/random.h"
 #include "proto/deflate.h"
@@ -133,6 +134,22 @@ static void bound_connections(struct rp_serve *s) {
     }
 }
 
+/* Half of what the kernel lets us have: the rest is for the program itself, and for what the kernel
+ * keeps of connections. */
+static void bound_memory(struct rp_serve *s) {
+    uint64_t bytes = s->options->memory_budget;
+    if (bytes == UINT64_MAX) {
+        uint64_t limit = rp_memory_limit("/proc/self/cgroup", "/sys/fs/cgroup");
+        bytes = limit / 2;
+        if (bytes < rp_budget_bytes_max()) {
+            rp_log_info("the memory limit bounds what clients may make this hold; raise it, or set "
+                        "--memory-budget limit=%" PRIu64 " budget=%" PRIu64,
+                        limit, bytes);
+        }
+    }
+    s->budget = rp_budget_make(bytes, s->options->max_payload);
+}
+
 static struct rp_patterns *parse_patterns(const char *text, enum rp_patterns_case letters) {
     struct rp_patterns *patterns = NULL;
     if (text != NULL) {
@@ -251,6 +268,7 @@ static struct rp_gateway *make_gateway(const struct rp_serve *s, enum rp_gateway
         .queue_bytes = RP_CLIENT_QUEUE_BYTES,
         .queue_low_bytes = RP_CLIENT_QUEUE_LOW_BYTES,
         .link_credit_bytes = RP_LINK_CREDIT_BYTES,
+        .budget = s->budget,
         .name = s->name,
         .namespaces = s->namespaces,
         .deflate = s->deflate,
@@ -270,6 +288,9 @@ static struct rp_conns *make_conns(const struct rp_serve *s) {
         .trusted = &s->options->trusted,
         .deflate = s->deflate,
         .max_payload = s->options->max_payload,
+        .bodies_bytes_max = s->budget.bodies,
+        .parts_bytes_max = s->budget.parts,
+        .answers_bytes_max = s->budget.answers,
         .connections_max = s->connections_max,
         .busy_max = s->busy_max,
         .header_timeout_ms = s->options->header_timeout_ms,
@@ -281,6 +302,7 @@ bool rp_serve_open(struct rp_serve *s, const struct rp_options *options, enum rp
                    const char *name) {
     *s = (struct rp_serve){.options = options, .timer_ms = UINT64_MAX, .stop_ms = UINT64_MAX};
     bound_connections(s);
+    bound_memory(s);
     s->base = make_base();
     s->notify = rp_notify_new(s->base);
     watch_signals(s);

@@ -40,6 +40,7 @@ struct rp_serve {
     struct rp_listen *listen; /* NULL: it does not listen any more */
     uint64_t connections_max; /* of --max-connections, bounded by the open files */
     uint64_t busy_max;        /* connections past it that get a 503 */
+    struct rp_budget budget;  /* of --memory-budget */
     uint64_t timer_ms;        /* when the timer fires; UINT64_MAX: it does not */
     uint64_t stop_ms;         /* when to stop at the latest; UINT64_MAX: not stopping */
     bool stopping;            /* a signal came */

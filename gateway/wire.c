@@ -126,7 +126,7 @@ static void take_over(struct rp_gateway *g, struct rp_wire *w) {
     w->role = RP_WIRE_ACTIVE;
     g->stats.polling--;
     g->stats.upgrades++;
-    rp_queue_move(&w->queue, &c->queue);
+    rp_queue_move(&w->queue, &c->queue, &g->queued);
     rp_wire_mark_dirty(g, w);
     if (c->ending) {
         rp_client_close(g, c, 1000, "", RP_LEAVE_UNTOLD);
@@ -255,6 +255,22 @@ struct rp_wire *rp_gateway_next_dirty(struct rp_gateway *g) {
 
 /* ---- the end ---- */
 
+void rp_wire_drop_output(struct rp_gateway *g, struct rp_wire *w) {
+    w->cut = w->queue.sent > 0;
+    rp_queue_clear(&w->queue, &g->queued);
+}
+
+void rp_wire_drop_closing_output(struct rp_gateway *g) {
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&g->wires, it, tmp) {
+        struct rp_wire *w = RP_CONTAINER_OF(it, struct rp_wire, node);
+        if (w->role == RP_WIRE_CLOSING && w->queue.count > 0) {
+            rp_wire_drop_output(g, w);
+            rp_wire_mark_dirty(g, w);
+        }
+    }
+}
+
 void rp_wire_close(struct rp_gateway *g, struct rp_wire *w, uint16_t code, const char *reason) {
     if (w->role == RP_WIRE_CLOSING) {
         return;
@@ -269,7 +285,7 @@ void rp_wire_close(struct rp_gateway *g, struct rp_wire *w, uint16_t code, const
         rp_relay_end(g, w->relay, true, 0, rp_bytes(NULL, 0));
     }
     w->role = RP_WIRE_CLOSING;
-    if (code != 0) {
+    if (code != 0 && !w->cut) {
         rp_queue_put(&w->queue, &g->queued, rp_ws_close_frame(code, reason));
     }
     rp_wire_mark_dirty(g, w);

@@ -51,7 +51,7 @@ test('images: small, without root, compiler and Node, and they say what they are
     assert.ok(Config.Healthcheck?.Test?.length > 0, `${service} has a health check`);
     assert.equal(Config.StopSignal, service === 'balancer' ? 'SIGUSR1' : 'SIGTERM');
     assert.equal(Config.Labels['org.opencontainers.image.title'], IMAGES[service]);
-    const look = 'for p in gcc cc node npm meson python3; do ! command -v $p || exit 1; done';
+    const look = 'for p in gcc cc node npm meson python3; do ! command -v $p || exit 1; done; ! find / -xdev -type f -perm /6000 2> /dev/null | grep .';
     await docker('run', '--rm', '--network', 'none', '--entrypoint', 'sh', image(service), '-c', look);
   }
   const said = await docker('run', '--rm', '--network', 'none', image('broker'), '--version');
@@ -75,6 +75,10 @@ test('the stack comes up, and only the balancer can be reached', async () => {
       assert.ok(HostConfig.LogConfig.Config['max-size'] && HostConfig.LogConfig.Config['max-file'], `${service}: log rotation`);
       assert.equal(State.OOMKilled, false);
     }
+  }
+  for (const id of await stack.containers('gateway')) { // what slow clients make it hold follows its limit
+    const { stderr } = await run('docker', ['logs', id]);
+    assert.match(stderr, /"the memory limit bounds .*limit=536870912 budget=268435456/);
   }
 }, LONG);
 

@@ -307,6 +307,40 @@ static void test_an_answer_that_is_not_taken_is_lost(void **state) {
     assert_int_equal(stats()->cut, 1);
 }
 
+static void test_answers_that_wait_are_bounded_together(void **state) {
+    (void) state;
+    static uint8_t large[4 << 20];
+    struct rp_conns_stats *counted = (struct rp_conns_stats *) (uintptr_t) stats();
+    uint64_t others = RP_CONN_ANSWERS_BYTES - sizeof large; /* as if others held that much */
+    counted->answers_bytes += others;
+    say_text(GET);
+    settle();
+    core_answer(200, rp_bytes(large, sizeof large));
+    turn();
+    turn();
+    assert_int_equal(core.exchanges, 1);
+    assert_int_equal(stats()->answers_bytes, others + sizeof large);
+    world.later_ms = RP_CONN_ANSWER_MS + 1;
+    turn();
+    assert_int_equal(core.lost, 1);
+    assert_int_equal(stats()->answers_bytes, others);
+    connect_client();
+    counted->answers_bytes += 1;
+    say_text(GET);
+    settle();
+    core_answer(200, RP_BYTES_LIT("2")); /* taken at once */
+    settle();
+    assert_int_equal(count_of(OK "OK"), 1);
+    assert_int_equal(core.lost, 1);
+    say_text(GET);
+    settle();
+    core_answer(200, rp_bytes(large, sizeof large));
+    turn();
+    assert_int_equal(core.lost, 2);
+    assert_int_equal(stats()->answers_cut, 1);
+    assert_int_equal(stats()->answers_bytes, others + 1);
+}
+
 static void test_an_answer_may_be_taken_slowly(void **state) {
     (void) state;
     static uint8_t large[4 << 20];
@@ -615,6 +649,7 @@ int main(void) {
         TEST(test_a_client_that_leaves_ends_its_exchange),
         TEST(test_input_behind_a_hanging_request_is_bounded),
         TEST(test_an_answer_that_is_not_taken_is_lost),
+        TEST(test_answers_that_wait_are_bounded_together),
         TEST(test_an_answer_may_be_taken_slowly),
         cmocka_unit_test_setup_teardown(test_a_body_may_come_slowly_but_not_for_ever, setup_large,
                                         teardown),

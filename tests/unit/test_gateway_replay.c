@@ -325,6 +325,88 @@ static void test_output_past_every_bound_closes_the_client(void **state) {
     assert_int_equal(rp_gateway_stats(bench.g)->queued_bytes, 0);
 }
 
+/* Everybody may have a page and an answer that wait; but not as many as come. Who has most goes, at
+ * once with all it has, and the others go on. */
+static void test_those_with_most_are_closed_when_all_have_too_much(void **state) {
+    (void) state;
+    enum { HOARDERS = 60, BUDGET = 4 << 20 };
+    static char json[90000];
+    memset(json, 'x', sizeof json);
+    json[0] = json[sizeof json - 1] = '"';
+    bench.config.budget = rp_budget_make(1, bench.config.max_payload);
+    bench.config.budget.queues = BUDGET;
+    bench_reconfigure();
+    link_up();
+    struct rp_wire *fair = member_client(10, "a"), *c[HOARDERS];
+    for (size_t i = 0; i < HOARDERS; i++) {
+        c[i] = member_client(20 + i, "b");
+    }
+    for (size_t i = 0; i < 2 * HOARDERS; i++) {
+        struct rp_wire *who = c[i % HOARDERS];
+        if (rp_wire_is_closing(who)) {
+            continue;
+        }
+        text(who, "421[\"history\",\"b\"]");
+        say((struct rp_op){.kind = RP_OP_RESULT,
+                           .result = {.num = asked(RP_OP_HISTORY).history.num,
+                                      .json = rp_bytes(json, sizeof json)}});
+        if (i == 0) { /* it has begun to take it */
+            rp_gateway_sent(bench.g, c[0], 100, bench.now_ms);
+        }
+        assert_true(rp_gateway_stats(bench.g)->held_bytes <= BUDGET + 2 * sizeof json);
+        pass_linked_ms(1);
+        assert_true(rp_gateway_stats(bench.g)->held_bytes <= BUDGET);
+        while (!rp_list_is_empty(&bench.asked)) {
+            asked(RP_OP_CLOSE);
+        }
+    }
+    uint64_t hoarders = rp_gateway_stats(bench.g)->hoarders;
+    assert_true(hoarders > HOARDERS / 4 && hoarders <= HOARDERS);
+    assert_int_equal(rp_gateway_stats(bench.g)->overflowed, hoarders);
+    assert_true(rp_wire_is_closing(c[0]) && rp_wire_is_closing(c[1]));
+    assert_int_equal(output_bytes(c[0]), 0); /* nothing could be said in the middle of a frame */
+    struct rp_ws_msg msg;
+    say_deliver(900, "a", "[]");
+    expect(fair, "42[\"e\",\"900-epoc\"]");
+    bool told = false;
+    for (size_t i = 1; i < HOARDERS; i++) {
+        while (rp_wire_is_closing(c[i]) && take_frame(c[i], &msg)) {
+            assert_int_equal(msg.close_code, 1013);
+            told = true;
+        }
+    }
+    assert_true(told);
+    for (size_t i = 0; i < HOARDERS; i++) {
+        gone(c[i]);
+    }
+    gone(fair);
+    assert_int_equal(rp_gateway_stats(bench.g)->held_bytes, 0);
+}
+
+/* What goes to everybody is in memory once: many who are a little behind are no reason. */
+static void test_one_event_for_many_is_not_too_much(void **state) {
+    (void) state;
+    static char args[50003];
+    memset(args, 'x', sizeof args - 1);
+    memcpy(args, "[\"", 2);
+    memcpy(args + sizeof args - 3, "\"]", 2);
+    bench.config.budget = rp_budget_make(1, bench.config.max_payload);
+    bench_reconfigure();
+    link_up();
+    struct rp_wire *c[40];
+    for (size_t i = 0; i < COUNT(c); i++) {
+        c[i] = member_client(10 + i, "a");
+    }
+    say_deliver(100, "a", args);
+    assert_true(rp_gateway_stats(bench.g)->queued_bytes > bench.config.budget.queues);
+    pass_linked_ms(1);
+    assert_int_equal(rp_gateway_stats(bench.g)->overflowed, 0);
+    for (size_t i = 0; i < COUNT(c); i++) {
+        assert_false(rp_wire_is_closing(c[i]));
+        gone(c[i]);
+    }
+}
+
 /* Closing one member in the middle of an event must not skip another. */
 static void test_closing_a_member_during_an_event_skips_nobody(void **state) {
     (void) state;
@@ -384,6 +466,8 @@ int main(void) {
         BENCH_TEST(test_answers_wait_for_the_events_before_them),
         BENCH_TEST(test_held_answers_go_with_the_client),
         BENCH_TEST(test_output_past_every_bound_closes_the_client),
+        BENCH_TEST(test_those_with_most_are_closed_when_all_have_too_much),
+        BENCH_TEST(test_one_event_for_many_is_not_too_much),
         BENCH_TEST(test_closing_a_member_during_an_event_skips_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

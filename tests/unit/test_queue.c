@@ -27,6 +27,7 @@ static int teardown(void **state) {
     rp_queue_clear(&other, &total);
     assert_int_equal(total.bytes, 0);
     assert_int_equal(total.blobs, 0);
+    assert_int_equal(total.held_bytes, 0);
     return 0;
 }
 
@@ -98,6 +99,28 @@ static void test_a_blob_lives_as_long_as_somebody_has_it(void **state) {
     rp_blob_unref(shared);
 }
 
+/* What many wait for is in memory once, and whole until the last of them has it. */
+static void test_what_is_shared_is_held_once(void **state) {
+    (void) state;
+    struct rp_blob *shared = blob("shared");
+    rp_queue_put(&queue, &total, rp_blob_ref(shared));
+    rp_queue_put(&other, &total, rp_blob_ref(shared));
+    rp_queue_put(&other, &total, shared); /* twice in one */
+    rp_queue_put(&other, &total, blob("own"));
+    assert_int_equal(total.bytes, 3 * 6 + 3);
+    assert_int_equal(total.held_bytes, 6 + 3);
+    assert_int_equal(rp_queue_total_cost(&total), 6 + 3 + 4 * RP_CLIENT_FRAME_BYTES);
+    rp_queue_advance(&other, &total, 12);
+    assert_int_equal(total.held_bytes, 6 + 3);
+    rp_queue_advance(&queue, &total, 5);
+    assert_int_equal(total.held_bytes, 6 + 3);
+    rp_queue_move(&other, &queue, &total); /* of what has gone in part, the rest */
+    assert_int_equal(total.bytes, 3 + 1);
+    assert_int_equal(total.held_bytes, 3 + 1);
+    rp_queue_clear(&other, &total);
+    assert_int_equal(total.held_bytes, 0);
+}
+
 static void test_what_moves_comes_behind(void **state) {
     (void) state;
     for (size_t gone = 0; gone <= 3; gone += 3) {
@@ -108,9 +131,10 @@ static void test_what_moves_comes_behind(void **state) {
             rp_queue_advance(&queue, &total, sent);
             rp_queue_advance(&other, &total, gone);
             struct rp_queue_total before = total;
-            rp_queue_move(&queue, &other);
+            rp_queue_move(&queue, &other, &total);
             assert_int_equal(total.bytes, before.bytes);
             assert_int_equal(total.blobs, before.blobs);
+            assert_int_equal(total.held_bytes, 11 + 2 - gone - (sent == 2 ? 2 : 0));
             expect(&other, "");
             assert_null(other.blobs);
             char text[32] = "";
@@ -119,13 +143,13 @@ static void test_what_moves_comes_behind(void **state) {
             strcat(text, "three");
             expect(&queue, text);
             rp_queue_put(&other, &total, blob("more")); /* both go on */
-            rp_queue_move(&queue, &other);
+            rp_queue_move(&queue, &other, &total);
             strcat(text, "more");
             expect(&queue, text);
             rp_queue_clear(&queue, &total);
         }
     }
-    rp_queue_move(&queue, &other); /* nothing into nothing */
+    rp_queue_move(&queue, &other, &total); /* nothing into nothing */
     expect(&queue, "");
     assert_int_equal(total.blobs, 0);
 }
@@ -181,6 +205,7 @@ int main(void) {
         TEST(test_bytes_go_in_order),
         TEST(test_a_few_parts_at_a_time),
         TEST(test_a_blob_lives_as_long_as_somebody_has_it),
+        TEST(test_what_is_shared_is_held_once),
         TEST(test_what_moves_comes_behind),
         TEST(test_an_empty_queue_is_small),
         TEST(test_any_sequence_agrees_with_a_text),
