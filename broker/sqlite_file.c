@@ -77,7 +77,7 @@ static enum rp_err fail_sqlite(const struct rp_sqlite *s, const char *doing, int
                                struct rp_buf *message) {
     enum rp_err err = rp_sqlite_err(rc);
     const char *way_out =
-        "check the disk, the owner and the permissions of the file and its folder";
+        "check the disk (is it full?), the owner and the permissions of the file and its folder";
     if (err == RP_E_LOCKED) {
         way_out = "another program holds a lock on it; close it and try again";
     } else if (err == RP_E_CORRUPT) {
@@ -87,8 +87,10 @@ static enum rp_err fail_sqlite(const struct rp_sqlite *s, const char *doing, int
     } else if (err == RP_E_READ_ONLY) {
         way_out = "make the file system, the file and its folder writable";
     }
+    /* not every failure is left in the connection: one to grow the -shm file is not */
+    bool is_kept = s->writer.db != NULL && sqlite3_errcode(s->writer.db) != SQLITE_OK;
     say(message, "cannot %s the database %s: %s; %s", doing, s->path,
-        s->writer.db != NULL ? sqlite3_errmsg(s->writer.db) : sqlite3_errstr(rc), way_out);
+        is_kept ? sqlite3_errmsg(s->writer.db) : sqlite3_errstr(rc), way_out);
     return err;
 }
 

@@ -254,6 +254,28 @@ test('a process that crashes is started again by itself', async (t) => {
   close(socket);
 });
 
+// As the guide says. Old containers that were stopped and are still there would come back instead of the new ones.
+test('an upgrade that starts the new gateways first leaves none of the old', async () => {
+  const next = `${TAG}-next`;
+  const old = await stack.containers('gateway');
+  onCleanup(() => run('docker', ['image', 'rm', '--force', ...Object.values(IMAGES).map((name) => `${name}:${next}`)]));
+  for (const service of SERVICES) await docker('tag', image(service), `${IMAGES[service]}:${next}`);
+  await docker('commit', '--change', 'LABEL next=yes', old[0], `${IMAGES.gateway}:${next}`);
+  stack.env.REPRISE_TAG = next;
+  const up = (...args) => stack.run('up', '-d', '--no-deps', '--no-recreate', ...args, 'gateway');
+  await up('--scale', `gateway=${2 * old.length}`);
+  await stack.healthy({ gateway: 2 * old.length });
+  const socket = await connect(stack.url, { transports: ['polling'] });
+  for (const id of old) await docker('stop', id);
+  await docker('rm', ...old);
+  await up();
+  await stack.healthy();
+  assert.equal((await ok(socket, 'publish', 'upgraded', 'e', 1)).ok, true);
+  close(socket);
+  const images = await docker('inspect', '--format', '{{.Config.Image}}', ...(await stack.containers('gateway')));
+  assert.deepEqual(images.split('\n'), old.map(() => `${IMAGES.gateway}:${next}`));
+}, LONG);
+
 // ---- the worker's chat, and the log ----
 
 test('the worker serves /chat', async () => {
