@@ -266,6 +266,7 @@ test('an upgrade that starts the new gateways first leaves none of the old', asy
   await up('--scale', `gateway=${2 * old.length}`);
   await stack.healthy({ gateway: 2 * old.length });
   const socket = await connect(stack.url, { transports: ['polling'] });
+  await ok(socket, 'join', 'upgraded');
   for (const id of old) await docker('stop', id);
   await docker('rm', ...old);
   await up();
