@@ -352,7 +352,7 @@ static void operation(struct rp_core *core, struct rp_peer *peer, const struct r
         break;
     case RP_OP_BYE:
         if (peer->is_worker) {
-            rp_core_worker_bye(core, peer);
+            rp_core_worker_bye(core, peer, op->bye.idle != 0);
         } else {
             rp_core_gateway_bye(core, peer);
         }

@@ -164,6 +164,7 @@ struct rp_task {
     enum rp_task_state state;
     enum rp_op_kind kind;
     bool sent;  /* to the worker it is given to */
+    bool once;  /* … a single time, and to nobody before */
     bool again; /* somebody may have had it before */
     uint64_t origin, num, since_ms;
     uint64_t asked;             /* on which of its origin's links it came last (peer->hellos) */
@@ -432,7 +433,8 @@ void rp_core_worker_hello(struct rp_peer *worker);
 void rp_core_worker_resumed(struct rp_core *core, struct rp_peer *worker);
 /* It will not come back, or not with what it had: its sockets and tasks go to others. */
 void rp_core_worker_lost(struct rp_core *core, struct rp_peer *worker);
-void rp_core_worker_bye(struct rp_core *core, struct rp_peer *worker);
+/* idle: it has answered all that it had begun. */
+void rp_core_worker_bye(struct rp_core *core, struct rp_peer *worker, bool idle);
 /* Gives away what nobody serves, evens out who serves how much, refuses what waited too long. */
 void rp_core_workers_tick(struct rp_core *core);
 void rp_core_assign(struct rp_core *core);
@@ -478,6 +480,9 @@ void rp_core_tasks_give(struct rp_core *core, struct rp_session *session);
 void rp_core_tasks_orphaned(struct rp_core *core, struct rp_session *session, bool durable);
 /* The session ends: nobody handles them any more. */
 void rp_core_tasks_ended(struct rp_core *core, struct rp_session *session);
+/* The worker of these leaves, and has answered all that it had begun: what it was sent once and has
+ * not answered was on its way, and nobody has had it. */
+void rp_core_tasks_unbegun(struct rp_session *session);
 /* CONNECTs that a lost worker was asked about are asked again. */
 void rp_core_admissions_orphaned(struct rp_core *core, const struct rp_serving *serving);
 /* Its link is back: what it was asked is asked again. */

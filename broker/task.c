@@ -307,6 +307,7 @@ static void give_request(struct rp_core *core, struct rp_task *task, const struc
         return;
     }
     struct rp_op op = request != NULL ? *request : request_of(core, task);
+    task->once = !task->sent && !task->again;
     task->sent = true;
     task->given = task->given_link_id == serving->peer->link_id ? task->given + 1 : 1;
     task->given_link_id = serving->peer->link_id;
@@ -533,6 +534,14 @@ void rp_core_tasks_orphaned(struct rp_core *core, struct rp_session *session, bo
         } else {
             refuse(core, task, "worker_lost", "the worker that had it is gone");
         }
+    }
+}
+
+void rp_core_tasks_unbegun(struct rp_session *session) {
+    struct rp_list *it, *tmp;
+    RP_LIST_FOR(&session->app->tasks, it, tmp) {
+        struct rp_task *task = RP_CONTAINER_OF(it, struct rp_task, session_node);
+        task->sent = task->sent && !task->once;
     }
 }
 

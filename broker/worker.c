@@ -578,8 +578,17 @@ void rp_core_worker_lost(struct rp_core *core, struct rp_peer *worker) {
     rp_core_assign(core);
 }
 
-void rp_core_worker_bye(struct rp_core *core, struct rp_peer *worker) {
+void rp_core_worker_bye(struct rp_core *core, struct rp_peer *worker, bool idle) {
+    struct rp_list *it, *tmp, *s, *s_tmp;
     worker->leaving = true;
+    RP_LIST_FOR(&worker->servings, it, tmp) {
+        struct rp_serving *serving = RP_CONTAINER_OF(it, struct rp_serving, peer_node);
+        RP_LIST_FOR(&serving->sessions, s, s_tmp) {
+            if (idle && rp_list_is_empty(&worker->behind)) {
+                rp_core_tasks_unbegun(RP_CONTAINER_OF(s, struct rp_app, serving_node)->session);
+            }
+        }
+    }
     rp_core_worker_lost(core, worker);
 }
 

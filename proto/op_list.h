@@ -57,8 +57,9 @@
     U(T, origin)                                                                                   \
     U(T, num) U(T, verdict) B(T, code) B(T, message) B(T, args) B(T, attachments)
 #define RP_OP_SIDE_ANSWER_F(T, U, B) U(T, id) B(T, args)
-/* worker → broker, gateway → broker: the end */
-#define RP_OP_BYE_F(T, U, B) U(T, lowest)
+/* worker → broker, gateway → broker: the end. `idle`, of a worker: all that it has begun it has
+ * answered before this, and nothing that it asked for is unanswered */
+#define RP_OP_BYE_F(T, U, B) U(T, lowest) U(T, idle)
 /* gateway → broker: about a session that catches up */
 #define RP_OP_CATCHUP_F(T, U, B) U(T, session) U(T, conn) U(T, pos)
 #define RP_OP_PAGE_DONE_F(T, U, B) U(T, session) U(T, conn) U(T, page)

@@ -265,7 +265,9 @@ void rp_worker_bye(struct rp_worker *w) {
     w->parted = w->link_state != RP_WORKER_UP;
     if (!w->parted) {
         rp_worker_request_send(w);
-        struct rp_op op = {.kind = RP_OP_BYE, .bye = {.lowest = rp_worker_request_lowest(w)}};
+        struct rp_op op = {.kind = RP_OP_BYE,
+                           .bye = {.lowest = rp_worker_request_lowest(w),
+                                   .idle = rp_worker_is_idle(w) && rp_worker_answers_are_sent(w)}};
         rp_link_put(&w->link, &op);
     }
 }

@@ -128,6 +128,8 @@ bool rp_worker_operation(struct rp_worker *w, const struct rp_op *op,
 /* Puts those answers on the link whose requests are there. */
 void rp_worker_answers_send(struct rp_worker *w);
 /* None waits any more: tasks will be asked again. */
+/* None waits for its turn on the link. */
+bool rp_worker_answers_are_sent(const struct rp_worker *w);
 void rp_worker_answers_link_lost(struct rp_worker *w);
 
 /* worker_socket.c */

@@ -147,6 +147,10 @@ void rp_worker_answers_send(struct rp_worker *w) {
     }
 }
 
+bool rp_worker_answers_are_sent(const struct rp_worker *w) {
+    return w->unsent_answer == &w->answers;
+}
+
 void rp_worker_answers_link_lost(struct rp_worker *w) {
     while (w->unsent_answer != &w->answers) {
         RP_CONTAINER_OF(w->unsent_answer, struct rp_worker_answer, node)->queued = false;

@@ -338,14 +338,17 @@ static void test_a_restart_with_another_worker(void **state) {
     }
 }
 
-/* A lost worker had the first two; all keep their order. */
-static void hand_over(uint64_t flags, bool bye) {
+enum end { LOST, BYE, BYE_IDLE, ENDS };
+
+/* A lost worker had the first two, or they were on their way; all keep their order. */
+static void hand_over(uint64_t flags, enum end end) {
+    bool bye = end != LOST;
     struct member m = begin(flags);
     struct rp_op a = ask_event(m, "[1]"), b = ask_event(m, "[2]");
     take_invoke(WORKER, a.event.num, false);
     take_invoke(WORKER, b.event.num, false);
     if (bye) {
-        send(WORKER, (struct rp_op){.kind = RP_OP_BYE});
+        send(WORKER, (struct rp_op){.kind = RP_OP_BYE, .bye.idle = end == BYE_IDLE});
         run();
     } else {
         lose_link(WORKER);
@@ -358,9 +361,9 @@ static void hand_over(uint64_t flags, bool bye) {
         run();
     }
     assert_int_equal(next(WORKER2, RP_OP_SOCKET).socket.why, RP_OP_SOCKET_ADOPTED);
-    if (flags & RP_OP_DURABLE) {
-        take_invoke(WORKER2, a.event.num, true);
-        take_invoke(WORKER2, b.event.num, true);
+    if (end == BYE_IDLE || (flags & RP_OP_DURABLE)) {
+        take_invoke(WORKER2, a.event.num, end != BYE_IDLE);
+        take_invoke(WORKER2, b.event.num, end != BYE_IDLE);
     } else {
         assert_failed(GATEWAY, a.event.num, "worker_lost");
         assert_failed(GATEWAY, b.event.num, "worker_lost");
@@ -374,11 +377,33 @@ static void hand_over(uint64_t flags, bool bye) {
 }
 
 static void test_hand_over_keeps_the_order(void **state) {
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 2 * ENDS; i++) {
         hand_over(i % 2 ? RP_OP_DURABLE : 0, i / 2);
         bench_teardown(state);
         bench_setup(state);
     }
+}
+
+/* It may have answered the first, and the answer was lost with its link. */
+static void test_what_was_sent_twice_may_be_done_at_a_goodbye(void **state) {
+    (void) state;
+    struct member m = begin(0);
+    struct rp_op a = ask_event(m, "[1]");
+    take_invoke(WORKER, a.event.num, false);
+    lose_link(WORKER);
+    struct rp_op b = ask_event(m, "[2]");
+    worker_back(WORKER, 111, "/", 0, &m, 1);
+    next(WORKER, RP_OP_SOCKET);
+    take_invoke(WORKER, a.event.num, false);
+    take_invoke(WORKER, b.event.num, false);
+    next(WORKER, RP_OP_SERVED);
+    send(WORKER, (struct rp_op){.kind = RP_OP_BYE, .bye.idle = 1});
+    worker_up(WORKER2, "/", 0);
+    assert_failed(GATEWAY, a.event.num, "worker_lost");
+    next(WORKER2, RP_OP_SOCKET);
+    take_invoke(WORKER2, b.event.num, false);
+    nothing_more(WORKER2);
+    nothing_more(GATEWAY);
 }
 
 static void test_a_worker_back_in_time_is_given_its_tasks_again(void **state) {
@@ -558,6 +583,7 @@ int main(void) {
         BENCH_TEST(test_a_restart_with_the_same_worker),
         BENCH_TEST(test_a_restart_with_another_worker),
         BENCH_TEST(test_hand_over_keeps_the_order),
+        BENCH_TEST(test_what_was_sent_twice_may_be_done_at_a_goodbye),
         BENCH_TEST(test_a_worker_back_in_time_is_given_its_tasks_again),
         BENCH_TEST(test_events_wait_for_a_worker_and_not_for_ever),
         BENCH_TEST(test_a_disowned_socket_is_told_again),

@@ -289,7 +289,9 @@ static void test_goodbye(void **state) {
     assert_false(rp_worker_is_idle(desk.w));
     rp_worker_bye(desk.w);
     heard(RP_OP_EMIT);
-    assert_int_equal(heard(RP_OP_BYE)->bye.lowest, 1);
+    const struct rp_op *bye = heard(RP_OP_BYE);
+    assert_int_equal(bye->bye.lowest, 1);
+    assert_int_equal(bye->bye.idle, 0);
     assert_int_equal(emit(NULL, 0, 0), REPRISE_E_CLOSED);
     SAY(INVOKE, invoke, .origin = 3, .num = 1, .session = 5, .name = B("late"));
     heard_nothing(); /* somebody else is asked */
@@ -301,6 +303,21 @@ static void test_goodbye(void **state) {
     rp_worker_need(desk.w, desk.now_ms);
     assert_int_equal(rp_worker_need(desk.w, desk.now_ms), RP_WORKER_NEED_NONE);
     assert_int_equal(rp_worker_deadline_ms(desk.w), UINT64_MAX);
+}
+
+/* What comes behind it was not begun, if all that was is answered. */
+static void test_a_goodbye_tells_whether_all_is_answered(void **state) {
+    for (int begun = 0; begun < 2; begun++) {
+        connect_socket(5, 5, "s5", RP_OP_SOCKET_NEW);
+        if (begun) {
+            SAY(INVOKE, invoke, .origin = 3, .num = 1, .session = 5, .name = B("e"));
+        }
+        assert_int_equal(rp_worker_is_idle(desk.w), !begun);
+        rp_worker_bye(desk.w);
+        assert_int_equal(heard(RP_OP_BYE)->bye.idle, !begun);
+        desk_teardown(state);
+        desk_setup(state);
+    }
 }
 
 /* The log must have the namespaces first. */
@@ -343,6 +360,7 @@ int main(void) {
         TEST(test_malformed_drops_the_rest_of_a_message),
         TEST(test_a_heartbeat_that_cannot_be_ends_the_link),
         TEST(test_goodbye),
+        TEST(test_a_goodbye_tells_whether_all_is_answered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
