@@ -49,7 +49,7 @@ export class Member {
     this.server = server;
     this.proxy = await Proxy.start(this.target.port(server), this.target.host);
     this.link = this.kind.startsWith('python') ? new PythonLink(this) : new SocketLink(this);
-    await waitFor(() => this.connected, { timeout: 30_000, what: () => `the first connection of ${this.name}; ${this.link.died ?? ''}` });
+    await waitFor(() => this.connected, { what: () => `the first connection of ${this.name}; ${this.link.died ?? ''}` });
   }
 
   // Its next connections go to that server.

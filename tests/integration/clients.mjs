@@ -40,11 +40,11 @@ export function close(...sockets) {
 }
 
 // Resolves at the socket's next `connect`. Call it before what makes that happen.
-export function nextConnect(socket, ms = 15_000) {
+export function nextConnect(socket, ms = 60_000) {
   return within(ms, 'the next connect', new Promise((resolve) => socket.once('connect', resolve)));
 }
 
-export function nextDisconnect(socket, ms = 15_000) {
+export function nextDisconnect(socket, ms = 60_000) {
   return within(ms, 'the next disconnect', new Promise((resolve) => socket.once('disconnect', resolve)));
 }
 
@@ -62,7 +62,7 @@ export function watchDisconnects(socket) {
 
 // The event's ack, whatever it says.
 export function emitAck(socket, event, ...args) {
-  return socket.timeout(15_000 * slow).emitWithAck(event, ...args);
+  return socket.timeout(60_000 * slow).emitWithAck(event, ...args);
 }
 
 // The event's ack, which must be ok.

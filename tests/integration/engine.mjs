@@ -16,7 +16,9 @@ export const ERRORS = ['Transport unknown', 'Session ID unknown', 'Bad handshake
 
 // ---- HTTP ----
 
-const agents = [new http.Agent({ keepAlive: true }), new https.Agent({ keepAlive: true, rejectUnauthorized: false })];
+// Connections that are idle are given up before a server may do so, or it could happen just when the next request is on its way.
+const KEPT_MS = 1_000;
+const agents = [new http.Agent({ keepAlive: true, timeout: KEPT_MS }), new https.Agent({ keepAlive: true, timeout: KEPT_MS, rejectUnauthorized: false })];
 const live = new Set();
 onCleanup(() => {
   for (const socket of live) socket.terminate();
@@ -255,7 +257,7 @@ export class Engine {
     const answer = await socket.next();
     if (answer !== '3probe') throw new Error(`the probe was answered with ${answer}`);
     this.#paused = true;
-    await within(20_000, 'the end of polling', Promise.all([this.#polling, this.#posting]));
+    await within(60_000, 'the end of polling', Promise.all([this.#polling, this.#posting]));
     socket.send('5');
     this.transport = 'websocket';
     this.#attach(socket);

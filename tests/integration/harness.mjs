@@ -7,6 +7,7 @@
 //              REPRISE_TEST_SLOW  factor on every time limit, for sanitizer builds and slow machines (default 1)
 
 import { execFile, spawn } from 'node:child_process';
+import dgram from 'node:dgram';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
@@ -58,11 +59,14 @@ export async function cleanUp() {
   if (failures.length > 0) throw failures[0];
 }
 
+const LINGER_MS = 5_000;
 let cleansAfterTests = false;
+let failed = false; // a test has
 
-// Not when this file is loaded: a program without tests would get the output of a test run.
+// Not when this file is loaded: a program without tests would get the output of a test run. What a failed test has left under way
+// may go on for ever, and is not waited for.
 function cleanUpAfterTests() {
-  if (!cleansAfterTests) after(cleanUp);
+  if (!cleansAfterTests) after(() => cleanUp().finally(() => failed && setTimeout(() => process.exit(), LINGER_MS).unref()));
   cleansAfterTests = true;
 }
 
@@ -80,14 +84,16 @@ export function temporaryDirectory() {
 
 // ---- tests ----
 
-// A node:test with a time limit, which prints what the servers logged if it fails.
-export function test(name, body, { timeout = 60_000 } = {}) {
+// A node:test with a time limit, which prints what the servers logged if it fails. The limits here and below are for what
+// hangs: they say nothing of how long something may take on a machine that is busy with other things.
+export function test(name, body, { timeout = 300_000 } = {}) {
   cleanUpAfterTests();
   return nodeTest(name, { timeout: timeout * slow }, async (t) => {
     for (const server of servers) server.markLog();
     try {
       await body(t);
     } catch (err) {
+      failed = true;
       for (const server of servers) {
         const log = server.logSinceMark();
         if (log) console.error(`---- ${server.name} (pid ${server.pid}) during "${name}":\n${log}`);
@@ -97,8 +103,10 @@ export function test(name, body, { timeout = 60_000 } = {}) {
   });
 }
 
+const LIMIT_MS = 60_000;
+
 // Polls until the condition gives something truthy, and returns that. `what` names it in the failure.
-export async function waitFor(condition, { timeout = 15_000, what = condition.toString() } = {}) {
+export async function waitFor(condition, { timeout = LIMIT_MS, what = condition.toString() } = {}) {
   const end = Date.now() + timeout * slow;
   for (;;) {
     const value = await condition();
@@ -125,20 +133,31 @@ export async function within(ms, what, promise) {
 
 // ---- ports ----
 
-const portsTaken = new Set();
-
-// A port nobody listens on. Below the kernel's ephemeral range, not given by bind(0): a port from that range can become the local
-// port of some outgoing connection while a killed server is away, and its restart on the same port would fail.
+// A port nobody listens on, for this process alone. Below the kernel's ephemeral range, not given by bind(0): a port from that range
+// can become the local port of some outgoing connection while a killed server is away, and its restart on the same port would fail.
 export async function freePort() {
   const low = 10_000;
   const high = Math.min(ephemeralStart(), 32_000);
   for (;;) {
     const port = low + Math.floor(Math.random() * (high - low));
-    if (!portsTaken.has(port) && (await canListen(port))) {
-      portsTaken.add(port);
-      return port;
-    }
+    if ((await claim(port)) && (await canListen(port))) return port;
   }
+}
+
+// Other files and other runs choose at the same time, and a server may be away from its port: as long as this process lives it
+// holds the UDP port of that number, which nothing here uses.
+function claim(port) {
+  return new Promise((resolve) => {
+    const socket = dgram.createSocket('udp4');
+    socket.once('error', () => {
+      socket.close();
+      resolve(false);
+    });
+    socket.bind({ port, address: '127.0.0.1', exclusive: true }, () => {
+      socket.unref();
+      resolve(true);
+    });
+  });
 }
 
 function ephemeralStart() {
@@ -210,7 +229,6 @@ export class Server {
     let ended = null;
     this.exited.then((how) => (ended = how));
     await waitFor(() => ended || this.readyLine.test(this.stdout), {
-      timeout: 20_000,
       what: () => `the ready line of ${this.name}; it printed: ${this.stdout}\n${this.log}`,
     });
     if (ended && this.child === child) {
@@ -228,7 +246,7 @@ export class Server {
   async stop() {
     if (!this.running) return;
     this.expectEnd().child.kill('SIGTERM');
-    const how = await within(20_000, `${this.name} ending after SIGTERM`, this.exited);
+    const how = await within(LIMIT_MS, `${this.name} ending after SIGTERM`, this.exited);
     if (how.code !== 0) throw new Error(`${this.name} ended with ${JSON.stringify(how)}:\n${this.log}`);
   }
 
@@ -369,7 +387,7 @@ export async function metric(server, name) {
 }
 
 // Runs a program to its end, for those that are expected to end by themselves; a sanitizer must have nothing to say.
-export async function run(program, args = [], { env = {}, timeout = 15_000 } = {}) {
+export async function run(program, args = [], { env = {}, timeout = LIMIT_MS } = {}) {
   const options = { env: serverEnvironment(env), timeout: timeout * slow, killSignal: 'SIGKILL', maxBuffer: 64 << 20 };
   const done = await promisify(execFile)(program, args, options).then(
     ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),

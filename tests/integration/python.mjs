@@ -33,7 +33,7 @@ export class PythonClient {
     const from = this.lines.length;
     this.child.stdin.write(`${JSON.stringify(what)}\n`);
     const answer = () => this.lines.slice(from).find((line) => key in line);
-    await waitFor(() => answer() ?? this.#refuseIfGone(), { timeout: 30_000, what: () => `${key} of the Python client: ${this.stderr}` });
+    await waitFor(() => answer() ?? this.#refuseIfGone(), { what: () => `${key} of the Python client: ${this.stderr}` });
     return answer();
   }
 
@@ -66,6 +66,6 @@ export class PythonClient {
 
   async end() {
     this.child.stdin.end();
-    return within(15_000, 'the end of the Python client', this.exited);
+    return within(60_000, 'the end of the Python client', this.exited);
   }
 }

@@ -106,7 +106,7 @@ export class RawSocket {
     raw.socket.on('data', (bytes) => (raw.received = Buffer.concat([raw.received, bytes])));
     raw.socket.on('close', () => (raw.ended = true));
     raw.socket.on('error', () => {}); // a reset is an end like any other here
-    await within(5_000, 'a TCP connection', new Promise((resolve) => raw.socket.once('connect', resolve)));
+    await within(60_000, 'a TCP connection', new Promise((resolve) => raw.socket.once('connect', resolve)));
     return raw;
   }
 
@@ -125,7 +125,6 @@ export async function http(port, bytes, { waitEnd = false } = {}) {
   try {
     raw.write(bytes);
     await waitFor(() => raw.ended || (!waitEnd && wholeAnswer(raw.received)), {
-      timeout: 10_000,
       what: () => `an answer, came: ${JSON.stringify(raw.received.toString('latin1').slice(0, 300))}`,
     });
     return { ...parseAnswer(raw.received), ended: raw.ended };
@@ -243,13 +242,13 @@ export class RawWebSocket {
     await waitFor(() => {
       this.#parse();
       return this.raw.ended || this.frames.some(({ opcode }) => opcode === 8);
-    }, { timeout: 10_000, what: 'a close frame or the end of the connection' });
+    }, { what: 'a close frame or the end of the connection' });
     this.#parse();
     const close = this.frames.find(({ opcode }) => opcode === 8);
     const code = close === undefined ? null : close.payload.length >= 2 ? close.payload.readUInt16BE(0) : 1005;
     // An answer to the close frame lets the server end in order.
     if (close !== undefined) this.write(frame({ opcode: 8, payload: close.payload }));
-    await waitFor(() => this.raw.ended, { timeout: 10_000, what: 'the end of the connection' });
+    await waitFor(() => this.raw.ended, { what: 'the end of the connection' });
     return code;
   }
 

@@ -64,13 +64,13 @@ class Shell {
       .replaceAll('reprise-broker ', `reprise-broker ${this.brokerOptions} `)
       .replaceAll('deploy/client/node_modules', path.join(here, 'node_modules'));
     this.child.stdin.write(`${own}\necho ${mark} $?\n`);
-    await waitFor(() => this.output.includes(`${mark} `), { timeout: 30_000, what: () => `the end of:\n${own}\nprinted: ${this.output.slice(from)}` });
+    await waitFor(() => this.output.includes(`${mark} `), { what: () => `the end of:\n${own}\nprinted: ${this.output.slice(from)}` });
     return this.output.slice(from);
   }
 
   // Waits until that many programs of this kind have been ready.
   ready(pattern, count) {
-    return waitFor(() => [...this.output.matchAll(pattern)].length >= count, { timeout: 20_000, what: () => `${count} times ${pattern} in:\n${this.output}` });
+    return waitFor(() => [...this.output.matchAll(pattern)].length >= count, { what: () => `${count} times ${pattern} in:\n${this.output}` });
   }
 }
 
@@ -142,13 +142,13 @@ class Browser {
       await gone;
       process.off('exit', kill);
     });
-    const [, url] = await waitFor(() => log.match(/DevTools listening on (ws:\S+)/), { timeout: 40_000, what: () => `the browser's port: ${log}` });
+    const [, url] = await waitFor(() => log.match(/DevTools listening on (ws:\S+)/), { what: () => `the browser's port: ${log}` });
     browser.ws = new WebSocket(url);
     browser.ws.on('message', (data) => {
       const { id, result, error } = JSON.parse(data);
       if (id !== undefined) browser.#answers.get(id)?.(result ?? { error });
     });
-    await within(15_000, 'the browser', new Promise((resolve) => browser.ws.once('open', resolve)));
+    await within(60_000, 'the browser', new Promise((resolve) => browser.ws.once('open', resolve)));
     return browser;
   }
 
@@ -156,7 +156,7 @@ class Browser {
     const id = ++this.#id;
     const answer = new Promise((resolve) => this.#answers.set(id, resolve));
     this.ws.send(JSON.stringify({ id, method, params, sessionId }));
-    return within(20_000, method, answer);
+    return within(60_000, method, answer);
   }
 
   async open(url) {
@@ -187,11 +187,11 @@ class Page {
   async shows(what) {
     let lines;
     const found = async () => (lines = await this.lines()).some((line) => (what instanceof RegExp ? what.test(line) : line === what));
-    await waitFor(found, { timeout: 30_000, what: () => `${what} on the page: ${JSON.stringify(lines)}` });
+    await waitFor(found, { what: () => `${what} on the page: ${JSON.stringify(lines)}` });
   }
 
   state(pattern) {
-    return waitFor(async () => pattern.test(await this.evaluate("document.getElementById('state').textContent")), { timeout: 30_000, what: `the state ${pattern}` });
+    return waitFor(async () => pattern.test(await this.evaluate("document.getElementById('state').textContent")), { what: `the state ${pattern}` });
   }
 }
 
@@ -253,4 +253,4 @@ test('README.md: a chat with two workers and two gateways, whose parts are kille
   const told = await shell.run(end);
   for (const line of story) assert.ok(told.includes(line.split(': ')[1]), `${line} is in the log:\n${told}`);
   assert.match(told, /done \d+ 0\n/);
-}, { timeout: 120_000 });
+});

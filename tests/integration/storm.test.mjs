@@ -91,7 +91,7 @@ async function storm(t, prefix, meanwhile) {
 
 test('all of a dead gateway come back and get what they missed, from memory', async (t) => {
   assert.equal(await storm(t, 'memory ', async () => {}), 0, 'nothing is read');
-}, { timeout: 90_000 });
+});
 
 test('the same from the disk, where each page is read for all', async (t) => {
   const large = 'x'.repeat(900_000);
@@ -104,7 +104,7 @@ test('the same from the disk, where each page is read for all', async (t) => {
   assert.ok(reads < CLIENTS, `but not for each client (${reads} times)`);
   const held = await metric(cluster.broker, 'reprise_broker_shared_bytes');
   assert.ok(held <= 32 << 20, `${held} bytes`);
-}, { timeout: 120_000 });
+});
 
 // ---- one that is slow ----
 
@@ -142,7 +142,7 @@ test('a client that does not read its replay is waited for, and nothing of it is
   const queued = await metric(gateway, 'reprise_gateway_queued_bytes');
   assert.ok(queued < 1 << 20, `${queued} bytes wait in the gateway`);
   back.ws.resume();
-  await waitFor(() => rawValues(back).length >= COUNT - 1, { what: () => `all, there are ${rawValues(back).length}`, timeout: 30_000 });
+  await waitFor(() => rawValues(back).length >= COUNT - 1, { what: () => `all, there are ${rawValues(back).length}` });
   assert.deepEqual(rawValues(back), numbers(COUNT - 1, 1));
   await waitFor(async () => (await metric(cluster.broker, 'reprise_broker_cursors')) === 0, { what: 'it to be live' });
-}, { timeout: 120_000 });
+});

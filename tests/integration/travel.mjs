@@ -9,7 +9,7 @@ import { RawClient } from './raw.mjs';
 
 // The stock client does not notice a connection that ends in order between the HTTP answer and the Engine.IO open packet: it
 // goes on only when its connect timeout (20 s by default) has passed.
-const CONNECT_TIMEOUT_MS = 1_000;
+const CONNECT_TIMEOUT_MS = 3_000;
 
 export class Traveller {
   // Connected through the cluster's first gateway; gone at the end of the test.
@@ -42,7 +42,7 @@ export class Traveller {
     await gone;
   }
 
-  async comeBack(ms = 15_000) {
+  async comeBack(ms = 60_000) {
     const back = nextConnect(this.socket, ms);
     this.proxy.refuse(false);
     await back;
