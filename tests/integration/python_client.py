@@ -21,7 +21,7 @@ import threading
 
 import socketio
 
-WAIT_SECONDS = 20
+WAIT_SECONDS = 120
 OWN_EVENTS = ("connect", "connect_error", "disconnect", "__disconnect_final")
 
 saying = threading.Lock()
@@ -52,8 +52,9 @@ def options_of(order):
     }
 
 
-def say_event(event, namespace, args):
-    if event not in OWN_EVENTS:
+def say_event(client, event, namespace, args):
+    """A poll that was under way at the cut may still bring something: that comes again when the session is recovered."""
+    if event not in OWN_EVENTS and not client.was_cut:
         say(event=event, namespace=namespace, args=list(args))
 
 
@@ -69,24 +70,28 @@ def say_ack(ack):
 class AsyncClient(socketio.AsyncClient):
     """The stock client, but it remembers what came with CONNECT."""
 
+    was_cut = False
+
     async def _handle_connect(self, namespace, data):
         self.greetings[namespace or "/"] = data
         await super()._handle_connect(namespace, data)
 
     async def _trigger_event(self, event, namespace, *args):
-        say_event(event, namespace, args)
+        say_event(self, event, namespace, args)
         return await super()._trigger_event(event, namespace, *args)
 
 
 class SyncClient(socketio.Client):
     """The same with threads."""
 
+    was_cut = False
+
     def _handle_connect(self, namespace, data):
         self.greetings[namespace or "/"] = data
         super()._handle_connect(namespace, data)
 
     def _trigger_event(self, event, namespace, *args):
-        say_event(event, namespace, args)
+        say_event(self, event, namespace, args)
         return super()._trigger_event(event, namespace, *args)
 
 
@@ -113,6 +118,7 @@ async def run_async():
         elif order["do"] == "emit":
             await emit(client, order)
         elif order["do"] == "cut":
+            client.was_cut = True
             await client.eio.disconnect(abort=True)
             say(cut=True)
     if client is not None and client.connected:
@@ -136,6 +142,7 @@ def run_sync():
                 raise TimeoutError(order["event"])
             say_ack(answer)
         elif order["do"] == "cut":
+            client.was_cut = True
             client.eio.disconnect(abort=True)
             say(cut=True)
     if client is not None and client.connected:
