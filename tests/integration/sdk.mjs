@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { connect, emitAck, parseOffset, Recorder } from './clients.mjs';
+import { connect, emitAck, nextConnect, nextDisconnect, parseOffset, Recorder } from './clients.mjs';
 import { reported, waitFor, within } from './harness.mjs';
 
 // Has the socket's worker do something; the answer must be without error. Its form: {err, …}.
@@ -75,9 +75,23 @@ export async function reach(sender, list, target) {
 
 // The next event of that name: its arguments, without the offset.
 export const nextEvent = (socket, name) =>
-  within(15_000, `the event ${name}`, new Promise((resolve) => {
+  within(60_000, `the event ${name}`, new Promise((resolve) => {
     socket.once(name, (...args) => resolve(typeof args.at(-1) === 'string' && parseOffset(args.at(-1)) !== null ? args.slice(0, -1) : args));
   }));
 
 // Cuts the connection below, as a lost network does; the client comes back by itself.
 export const cut = (socket) => socket.io.engine.close();
+
+// The same, but it stays away until what this gives is called.
+export async function leave(socket) {
+  const gone = nextDisconnect(socket);
+  socket.io.reconnection(false);
+  cut(socket);
+  await gone;
+  return async () => {
+    const back = nextConnect(socket);
+    socket.io.reconnection(true);
+    socket.connect();
+    await back;
+  };
+}

@@ -11,7 +11,7 @@ const cluster = await Cluster.start({ gateways: 2, workers: 1 });
 const [worker] = cluster.workers;
 
 test('retries: what was not acked in time is sent again, one after the other', async (t) => {
-  const a = await client(t, cluster, { nsp: '/tenant-retries', retries: 2, ackTimeout: 300 * slow });
+  const a = await client(t, cluster, { nsp: '/tenant-retries', retries: 2, ackTimeout: 1_000 * slow });
   const answers = [];
   a.socket.emit('silence', 'first', (err) => answers.push(['first', err?.message]));
   a.socket.emit('do', { op: 'later', ms: 0, value: 'second' }, (err, ack) => answers.push(['second', err ?? ack.value]));
@@ -94,7 +94,7 @@ for (const kind of ['async', 'sync']) {
     assert.deepEqual(value.value, { base64: 'AP8=' });
 
     // python-socketio acks what its handlers return, and nothing without a handler
-    const { responses } = await tell(a.socket, 'emit_ack', { target: { kind: 'to', room: 'py', timeout: 10_000 }, name: 'question', args: [1] });
+    const { responses } = await tell(a.socket, 'emit_ack', { target: { kind: 'to', room: 'py', timeout: 60_000 }, name: 'question', args: [1] });
     assert.deepEqual(responses.map((response) => response.sid), [sid]);
     assert.equal(await python.end(), 0);
     // whether its goodbye is sent before the connection is dropped is python-socketio's
