@@ -3,11 +3,12 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { connect, close } from './clients.mjs';
-import { Cluster, freePort, onCleanup, PROGRAMS, Server, sleep, temporaryDirectory, test, waitFor } from './harness.mjs';
+import { Cluster, freePort, onCleanup, PROGRAMS, run, Server, sleep, temporaryDirectory, test, waitFor } from './harness.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 
@@ -43,8 +44,19 @@ class Manager {
   count(pattern) {
     return this.told.filter((text) => pattern.test(text)).length;
   }
+
+  // What was told until now is in `told`: it comes in its order, and so after it what is told here.
+  async settle() {
+    const mark = `FENCE=${++this.#fences}`;
+    const { code, stderr } = await run('python3', ['-c', TELL, this.socket, mark]);
+    assert.equal(code, 0, stderr);
+    await this.heard(new RegExp(`^${mark}$`, 'm'));
+  }
+
+  #fences = 0;
 }
 
+const TELL = 'import socket, sys; socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(sys.argv[2].encode(), sys.argv[1])';
 const READY = /^READY=1$/m;
 const WATCHDOG = /^WATCHDOG=1$/m;
 const isHealthy = async (port) => (await fetch(`http://127.0.0.1:${port}/health`)).status === 200;
@@ -83,9 +95,11 @@ test('the watchdog is not fed while the process hangs, and is afterwards', async
   await server.start();
   await waitFor(() => manager.count(WATCHDOG) >= 2);
   server.hang();
-  await sleep(100); // what was under way
+  await waitFor(() => /^\d+ \(.*\) T /.test(readFileSync(`/proc/${server.pid}/stat`, 'utf8')), { what: 'the process to hang' });
+  await manager.settle(); // what was under way
   const before = manager.count(WATCHDOG);
   await sleep(500);
+  await manager.settle();
   assert.equal(manager.count(WATCHDOG), before);
   server.resume();
   await waitFor(() => manager.count(WATCHDOG) > before);

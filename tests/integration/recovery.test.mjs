@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 
 import { assertExactly, connect, fence, join, nextDisconnect, numbers, ok, publishMany } from './clients.mjs';
-import { Cluster, test, waitFor } from './harness.mjs';
+import { Cluster, slow, test, waitFor } from './harness.mjs';
 import { RawClient } from './raw.mjs';
 import { Traveller } from './travel.mjs';
 
@@ -107,7 +107,7 @@ for (const [where, gateway] of [['the same gateway', 0], ['the other gateway', 1
     await client.leave(() => client.proxy.abandon());
     await publishMany(publisher, room, 'n', 50, { from: 10 });
     client.proxy.retarget(cluster.port(gateway));
-    await client.comeBack(3_000);
+    await client.comeBack(20_000 / slow); // by then no server misses it: that is the ping timeout
     client.assertRecovered();
     await publishMany(publisher, room, 'n', 10, { from: 60 });
     await fence(publisher, room, client.recorder);

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 
 import { numbers, parseOffset } from './clients.mjs';
 import { Engine } from './engine.mjs';
-import { Cluster, test, waitFor } from './harness.mjs';
+import { Cluster, slow, test, waitFor } from './harness.mjs';
 
 const TRANSPORTS = ['websocket', 'polling'];
 
@@ -389,7 +389,7 @@ for (const transport of TRANSPORTS) {
 
 // ---- time ----
 
-const hasty = (await cluster.addGateway(['--connect-timeout', '200ms', '--namespaces', '/,/custom'])).port;
+const hasty = (await cluster.addGateway(['--connect-timeout', `${1_000 * slow}ms`, '--namespaces', '/,/custom'])).port;
 
 for (const transport of TRANSPORTS) {
   test(`${transport}: who connects to no namespace in time is closed, who connects to one is not`, async (t) => {

@@ -5,7 +5,7 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { close, connect, join, nextDisconnect, ok, open, publishMany } from './clients.mjs';
-import { Cluster, freePort, PROGRAMS, run, Server, temporaryDirectory, test, waitFor } from './harness.mjs';
+import { Cluster, freePort, PROGRAMS, run, Server, slow, temporaryDirectory, test, waitFor } from './harness.mjs';
 import { Proxy } from './proxy.mjs';
 import { RawClient } from './raw.mjs';
 
@@ -188,7 +188,7 @@ test('a gateway refuses a port that is taken', async () => {
 // ---- life ----
 
 test('pings come at the interval, and a client that does not answer is closed', async () => {
-  const cluster = await Cluster.start({ gateways: 1, gateway: ['--ping-interval', '200ms', '--ping-timeout', '300ms'] });
+  const cluster = await Cluster.start({ gateways: 1, gateway: ['--ping-interval', '200ms', '--ping-timeout', `${2_000 * slow}ms`] });
   const client = await connect(cluster.url(0));
   let pings = 0;
   client.io.on('ping', () => pings++);
@@ -203,7 +203,7 @@ test('pings come at the interval, and a client that does not answer is closed', 
 });
 
 test('a connection without CONNECT is closed after the connect timeout', async () => {
-  const cluster = await Cluster.start({ gateways: 1, gateway: ['--connect-timeout', '300ms'] });
+  const cluster = await Cluster.start({ gateways: 1, gateway: ['--connect-timeout', `${1_000 * slow}ms`] });
   const connected = await connect(cluster.url(0));
   const raw = await RawClient.open(cluster.port(0));
   await raw.waitClosed();

@@ -10,7 +10,7 @@ import path from 'node:path';
 import { Balancer } from './balancer.mjs';
 import { assertExactly, close, connect, emitAck, fence, join, numbers, ok, open, Recorder } from './clients.mjs';
 import { POLLING } from './engine.mjs';
-import { Cluster, freePort, metric, onCleanup, PROGRAMS, Server, temporaryDirectory, test, waitFor, within, Worker, WORKERS } from './harness.mjs';
+import { Cluster, freePort, metric, onCleanup, PROGRAMS, Server, slow, temporaryDirectory, test, waitFor, within, Worker, WORKERS } from './harness.mjs';
 
 const ROOM = 'room';
 const ROUNDS = 3;
@@ -53,7 +53,7 @@ class Publisher {
 
   async stop() {
     this.running = false;
-    await within(20_000, `the last answer to ${this.name}`, this.done);
+    await within(60_000, `the last answer to ${this.name}`, this.done);
   }
 }
 
@@ -102,9 +102,10 @@ test('gateways and the broker are stopped and started in turn under load: nothin
       balancer.retarget(...ports);
     }
     const before = acks(publishers);
+    broker.markLog();
     await broker.stop();
-    // its end of the link is closed when the broker has gone, or it would have waited for that
-    for (const gateway of gateways) assert.equal((await health(gateway)).linked, false);
+    // it waits for their ends of the links being closed, though not for ever: when it has gone they are, or it says that they are not
+    if (/ not_closed=0$/m.test(broker.logSinceMark())) for (const gateway of gateways) assert.equal((await health(gateway)).linked, false);
     await broker.start();
     await progress(publishers, `with another broker in round ${round}`);
     assert.ok(acks(publishers) > before);
@@ -125,7 +126,7 @@ test('gateways and the broker are stopped and started in turn under load: nothin
     assert.equal(fresh, 0, 'and they recover');
   }
   close(...subscribers.map(({ socket }) => socket), ...publishers.map(({ socket }) => socket));
-}, { timeout: 120_000 });
+});
 
 // ---- the broker ----
 
@@ -141,7 +142,7 @@ test('clients stay connected while the broker is stopped and started, and hear o
   await cluster.broker.stop();
   assert.match(cluster.broker.log, /said goodbye" links=1 not_closed=0/);
   assert.equal((await health(gateway)).linked, false);
-  assert.match(gateway.log, /lost: the broker has been stopped/);
+  await waitFor(() => /lost: the broker has been stopped/.test(gateway.log), { what: 'the gateway saying why' });
   const waiting = clients.map((client, i) => ok(client, 'publish', ROOM, 'n', i)); // answered by the next
   await cluster.broker.start();
   await Promise.all(waiting);
@@ -222,7 +223,7 @@ async function openSession(port) {
 }
 
 test('a stopped gateway: polls are answered, half a POST is taken, new connections are refused, /health says draining', async () => {
-  const cluster = await Cluster.start({ gateways: 2, gateway: ['--drain-time', '3s'] });
+  const cluster = await Cluster.start({ gateways: 2, gateway: ['--drain-time', `${5 * slow}s`] });
   const [gateway] = cluster.gateways;
   const sids = await Promise.all([openSession(gateway.port), openSession(gateway.port), openSession(cluster.port(1))]);
   const [poll, post, relayed] = [dial(gateway.port), dial(gateway.port), dial(gateway.port)];
@@ -268,7 +269,7 @@ for (const program of ['broker', 'gateway']) {
     server.expectEnd().child.kill('SIGTERM');
     await waitFor(() => /stopping/.test(server.log), { what: 'its log saying so' });
     server.child.kill('SIGTERM');
-    const how = await within(10_000, 'the end', server.exited);
+    const how = await within(60_000, 'the end', server.exited);
     assert.ok(how.code === 0 || how.signal === 'SIGTERM', JSON.stringify(how));
     if (program === 'broker') gateway.resume();
     close(client);
@@ -293,7 +294,7 @@ test('a broker that is still opening the log ends at SIGTERM, as the first proce
   const catches = () => BigInt(`0x${/^SigCgt:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]}`);
   await waitFor(() => (catches() >> 14n) & 1n, { what: 'a handler of SIGTERM before the log is open' });
   process.kill(pid, 'SIGTERM');
-  await within(15_000, 'its end', second.exited);
+  await within(60_000, 'its end', second.exited);
   assert.doesNotMatch(second.log, /another|locked/, 'it did not wait for the log');
   await first.stop();
 });

@@ -9,7 +9,7 @@ import tls from 'node:tls';
 
 import { assertExactly, close, connect, fence, join, numbers, ok, publishMany, Recorder } from './clients.mjs';
 import { Engine, handshake, POLLING, request } from './engine.mjs';
-import { Cluster, freePort, run, Server, temporaryDirectory, test, waitFor, PROGRAMS } from './harness.mjs';
+import { Cluster, freePort, run, Server, slow, temporaryDirectory, test, waitFor, PROGRAMS } from './harness.mjs';
 import { RawSocket } from './raw.mjs';
 
 const dir = temporaryDirectory();
@@ -249,7 +249,7 @@ async function sayAndRead(port, ...parts) {
 }
 
 test('--proxy-protocol: the address is the one the PROXY header tells', async () => {
-  const { port } = await cluster.addGateway(['--demo', '--proxy-protocol', 'on', '--trusted-proxies', '127.0.0.0/8', '--header-timeout', '2s']);
+  const { port } = await cluster.addGateway(['--demo', '--proxy-protocol', 'on', '--trusted-proxies', '127.0.0.0/8', '--header-timeout', `${2 * slow}s`]);
   for (const [name, header, address] of [
     ['IPv4', proxy4('203.0.113.7'), '203.0.113.7'],
     ['IPv4 with further facts', proxy4('203.0.113.8', Buffer.from('04000461626364', 'hex')), '203.0.113.8'],
