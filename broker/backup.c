@@ -192,7 +192,11 @@ static void clean_up(struct copy *c) {
     sqlite3_close(c->target);
     sqlite3_close(c->source);
     if (c->created) {
+        char *journal = sqlite3_mprintf("%s-journal", c->temporary); /* of a write that failed */
+        RP_ASSERT(journal != NULL);
+        unlink(journal);
         unlink(c->temporary);
+        sqlite3_free(journal);
     }
     if (c->fd >= 0) {
         close(c->fd);

@@ -6,12 +6,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 enum {
     LOOK_MS = 200,
     FAR_BYTES_MIN = 16 << 20, /* past the budget, from where on everything is refused, … */
     FAR_SHARE = 8,            /* … or a part of the budget, if that is more */
+    RESERVE_SHARE = 16,       /* it is looked at again after so much of the reserve was written */
     BACK_SHARE = 64,          /* how far below a bound it must come for events to be taken again */
     SLACK_PAGES_MIN = 1024,   /* free pages that stay in the file to be used again, … */
     SLACK_SHARE = 8,          /* … or a part of the file */
@@ -104,20 +106,39 @@ static void judge_slack(struct rp_sqlite *s, uint64_t all, uint64_t unused) {
     space->shrinks_later = wanted && !space->shrinking;
 }
 
+/* Whether so much was written since the last look that it would be felt in the reserve. */
+static bool has_written_much(const struct rp_sqlite *s) {
+    const struct rp_sqlite_space *space = &s->space;
+    uint64_t frames = s->writer.wal_frames, since = frames - space->looked_frames;
+    since = frames < space->looked_frames ? frames : since; /* the WAL has begun anew */
+    return space->reserve_bytes > 0 &&
+           since * space->page_size > space->reserve_bytes / RESERVE_SHARE;
+}
+
+/* What the file will grow by when the WAL is copied back: pages that are only there yet. */
+static uint64_t bytes_to_come(const struct rp_sqlite *s, uint64_t pages) {
+    struct stat st;
+    uint64_t size = stat(s->path, &st) == 0 ? (uint64_t) st.st_size : UINT64_MAX;
+    uint64_t bytes = pages * s->space.page_size;
+    return bytes > size ? bytes - size : 0;
+}
+
 void rp_sqlite_space_look(struct rp_sqlite *s, uint64_t now_ms) {
     struct rp_sqlite_space *space = &s->space;
     struct statvfs fs;
     uint64_t all = 0, unused = 0, used = 0;
-    if (space->looked_ms != 0 && now_ms < space->looked_ms + LOOK_MS) {
+    if (space->looked_ms != 0 && now_ms < space->looked_ms + LOOK_MS && !has_written_much(s)) {
         return;
     }
     space->looked_ms = now_ms;
+    space->looked_frames = s->writer.wal_frames;
     if (count_pages(space, &all, &unused) != SQLITE_OK ||
         rp_sqlite_space_used(s, &used) != SQLITE_OK || statvfs(space->folder, &fs) < 0) {
         return;
     }
     uint64_t disk = (uint64_t) fs.f_bavail * (uint64_t) fs.f_frsize;
-    judge(space, used, disk);
+    uint64_t to_come = bytes_to_come(s, all);
+    judge(space, used, disk > to_come ? disk - to_come : 0);
     judge_slack(s, all, unused);
     if (unusual_frames(s) > 0 && (space->no_events || space->shrinks_later)) {
         /* who reads an old state may be done */

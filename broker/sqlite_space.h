@@ -3,8 +3,8 @@
  *
  * Used is what the file has in pages that are not free, and what the WAL has beyond its usual size
  * because somebody reads an old state. Past the budget, or with less than the reserve left on the
- * disk, EVENTs are refused; far past the budget everything is. It is looked at a few times a
- * second, not for each commit. */
+ * disk once the WAL is copied back, EVENTs are refused; far past the budget everything is. It is
+ * looked at a few times a second, and when a part of the reserve was written since. */
 #pragma once
 
 #include "broker/sqlite_db.h"
@@ -20,6 +20,7 @@ struct rp_sqlite_space {
     char *folder;
     sqlite3_stmt *pages, *free_pages, *shrink_little, *shrink;
     uint64_t looked_ms;            /* 0: look now */
+    uint64_t looked_frames;        /* of the WAL then */
     bool no_events, nothing;       /* what is refused */
     bool shrinking, shrinks_later; /* later: when the WAL has its usual size */
 };

@@ -107,4 +107,31 @@ test('a full disk refuses publishes, keeps everybody, and goes on when there is 
   const stored = new Map(log.map((row) => [row.text, row.seq]));
   assert.deepEqual([...acked].filter(([value, seq]) => stored.get(value) !== seq).map(([, seq]) => seq), [], 'acked events that are lost');
   assert.deepEqual([...refused].filter((value) => stored.has(value)).length, 0, 'refused events that are stored');
+}, { timeout: 120_000 });
+
+// The write-ahead log is copied into the file later, which takes room once more.
+test('the reserve of a small disk stays, however fast it fills, and clients come and go in it', async (t) => {
+  const disk = await smallDisk(24 * KIB);
+  if (disk.why) return t.skip(disk.why);
+  const cluster = await Cluster.start({ gateways: 1, broker: ['--db', path.join(disk.dir, 'reprise.db'), '--disk-reserve', '4M'] });
+  const publisher = await connect(cluster.url(0));
+  await join(publisher, ROOM);
+  const text = 'x'.repeat(20_000);
+  let acks = [];
+  for (let i = 0; i < 100 && !acks.some((ack) => !ack.ok); i++) {
+    acks = await Promise.all(numbers(10, 0).map((n) => emitAck(publisher, 'publish', ROOM, 'n', n, text)));
+  }
+  assert.ok(acks.some((ack) => ack.error?.code === 'no_space'), 'the disk did not fill');
+  const free = () => {
+    const { bavail, bsize } = statfsSync(disk.dir);
+    return bavail * bsize;
+  };
+  await cluster.broker.kill();
+  await cluster.broker.start();
+  for (let i = 0; i < 10; i++) {
+    const client = await connect(cluster.url(0));
+    await ok(client, 'join', ROOM, { since: 0, limit: 5 });
+    client.close();
+  }
+  assert.ok(free() > 2 * KIB * KIB, `${free()} bytes are free`);
 });
