@@ -131,6 +131,21 @@ static int open_immutable(const char *path, sqlite3 **ret_db) {
     return rc;
 }
 
+/* How far the broker that has the log, or had it, says that it has come. Before the transaction
+ * begins: what is committed meanwhile is not missing from it. */
+static void read_mark(struct rp_check *c) {
+    char *real = realpath(c->o->path, NULL);
+    char *name = sqlite3_mprintf("%s.lock", real != NULL ? real : c->o->path);
+    RP_ASSERT(name != NULL);
+    int fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0) {
+        rp_sqlite_mark_read(fd, &c->mark);
+        close(fd);
+    }
+    sqlite3_free(name);
+    free(real);
+}
+
 /* The read transaction: from its first SELECT on everything is of one state. */
 static int begin(sqlite3 *db) {
     sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL); /* it may be anybody's */
@@ -186,6 +201,10 @@ static enum rp_err identify(struct rp_check *c, struct rp_buf *message) {
                         (unsigned long long) application, RP_SQLITE_APPLICATION_ID);
     }
     uint64_t newest = rp_sqlite_schema_version();
+    if (c->r.version == 0 || c->r.version > INT32_MAX) {
+        rp_check_damage(c, "the schema version is %lld, which is none", (long long) c->r.version);
+        return RP_E_CORRUPT;
+    }
     if (c->r.version > newest || c->r.version < RP_CHECK_VERSION_MIN) {
         return refuse(message, RP_E_VERSION,
                       "%s has schema version %llu, and this program checks versions %d to %llu; %s",
@@ -362,6 +381,11 @@ static bool check_meta(struct rp_check *c) {
     c->after_seqs = c->after_seqs > INT64_MAX ? newest + 1 : c->after_seqs;
     check_epoch(c);
     bool of_use = check_numbers(c, clean, newest);
+    if (strcmp(c->mark.epoch, c->r.epoch) == 0 && c->mark.next_seq > c->after_seqs) {
+        rp_check_damage(c,
+                        "the newest records are not there: the .lock file says that seq %llu was",
+                        (unsigned long long) (c->mark.next_seq - 1));
+    }
     /* in a file without sessions_from nobody knows what a new epoch has forgotten */
     c->sessions_from = c->sessions_from > 0 ? c->sessions_from : c->after_seqs;
     c->compared_from = c->sessions_from > c->r.first_seq ? c->sessions_from : c->r.first_seq;
@@ -420,6 +444,7 @@ static void count(struct rp_check *c) {
 
 static enum rp_err check_all(struct rp_check *c, struct rp_buf *message) {
     enum rp_err err = look_at_file(c->o->path, message);
+    read_mark(c);
     err = err == RP_OK ? open_file(c, message) : err;
     err = err == RP_OK ? identify(c, message) : err;
     err = err == RP_OK ? open_replay(c, message) : err;

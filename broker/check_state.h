@@ -23,7 +23,9 @@ struct rp_check {
     uint64_t compared_from; /* sessions from here on are compared with their records */
     uint64_t border_max;    /* of all rooms */
     uint64_t dense_from;    /* from here on no seq was passed over; 0: nobody knows */
-    bool records_read;      /* all of them */
+    struct rp_sqlite_mark
+        mark;          /* how far the log had come before it was opened, from <path>.lock */
+    bool records_read; /* all of them */
     struct rp_hash_key hash_key;
     struct rp_sqlite *replay; /* of it only the writer: its database is a temporary one */
 };

@@ -401,7 +401,7 @@ static void make_log(struct fixture *f) {
 }
 
 static void copy_file(const char *from, const char *to) {
-    char command[256];
+    char command[512];
     snprintf(command, sizeof command, "cp '%s' '%s'", from, to);
     assert_int_equal(system(command), 0);
 }
@@ -421,6 +421,8 @@ struct damage {
 
 static const struct damage damages[] = {
     {"PRAGMA application_id = 7", "application id"},
+    {"PRAGMA user_version = 0", "schema version is 0"},
+    {"PRAGMA user_version = -3", "schema version is -3"},
     {"UPDATE meta SET value = 'EPOCH' WHERE key = 'epoch'", "meta: the epoch"},
     {"UPDATE meta SET value = 'abcdefgh' WHERE key = 'epoch'", "meta: the epoch"},
     {"DELETE FROM meta WHERE key = 'epoch'", "meta: the epoch"},
@@ -669,6 +671,42 @@ static void test_damage_of_a_thinned_log_is_found(void **state) {
     rp_retention_free(retention);
 }
 
+/* A log whose broker was killed, and whose WAL then lost its end, or all: what is left is sound in
+ * itself, but it is not all. */
+static void test_a_lost_end_is_found(void **state) {
+    (void) state;
+    struct fixture f;
+    char wal[128], copy[128];
+    fixture_init(&f);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        fixture_open(&f);
+        for (int i = 0; i < 20; i++) {
+            fixture_fill(&f, "r", 1);
+            usleep(10000); /* the mark moves ten times a second */
+        }
+        kill(getpid(), SIGKILL);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    snprintf(wal, sizeof wal, "%s-wal", f.path);
+    snprintf(copy, sizeof copy, "%s.copy", f.path);
+    copy_file(wal, copy);
+    for (int share = 0; share < 3; share++) {
+        copy_file(copy, wal);
+        struct stat st;
+        assert_int_equal(stat(copy, &st), 0);
+        assert_int_equal(truncate(wal, st.st_size * share / 4), 0);
+        assert_int_equal(check_path(f.path), RP_OK);
+        assert_true(told.result.damages > 0);
+        assert_non_null(strstr(told.texts[0], "newest records are not there"));
+    }
+    copy_file(copy, wal);
+    assert_sound(&f, "whole");
+    fixture_done(&f);
+}
+
 /* ---- bytes ---- */
 
 /* A hash of all that the tables say. Of meta only what no broker writes anew at a start. */
@@ -822,6 +860,7 @@ int main(void) {
         cmocka_unit_test(test_what_a_kill_leaves_is_sound),
         cmocka_unit_test(test_every_damage_by_sql_is_found),
         cmocka_unit_test(test_damage_of_a_thinned_log_is_found),
+        cmocka_unit_test(test_a_lost_end_is_found),
         cmocka_unit_test(test_flipped_bytes_are_found),
         cmocka_unit_test(test_what_is_no_log_is_not_checked),
         cmocka_unit_test(test_checking_changes_nothing),
