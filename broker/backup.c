@@ -258,7 +258,7 @@ static enum rp_err bring_up_to_date(struct copy *c) {
     uint64_t version = 0, newest = rp_sqlite_schema_version();
     int rc = rp_sqlite_query_u64(c->target, "PRAGMA user_version", &version);
     if (rc == SQLITE_OK && version > 0 && version < newest) {
-        rc = rp_sqlite_file_upgrade(c->target, version);
+        rc = rp_sqlite_schema_upgrade(c->target, version, 0);
     }
     return rc == SQLITE_OK ? RP_OK : fail_sqlite(c, "upgrade", c->temporary, c->target, rc);
 }
@@ -287,7 +287,7 @@ static int renew(struct copy *c, const struct rp_sqlite_mark *mark, struct rp_ba
     r->next_seq = r->check.next_seq > mark->next_seq ? r->check.next_seq : mark->next_seq;
     rp_sqlite_file_identity(c->temporary, file);
     int rc = rp_sqlite_exec(db, "BEGIN IMMEDIATE");
-    rc = rc == SQLITE_OK ? rp_sqlite_file_renew(db, &r->next_seq, r->epoch) : rc;
+    rc = rc == SQLITE_OK ? rp_sqlite_schema_renew(db, &r->next_seq, r->epoch) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_meta_set_text(db, "file", file) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "clean", 1) : rc;
     return rc == SQLITE_OK ? rp_sqlite_exec(db, "COMMIT") : rc;

@@ -4,9 +4,7 @@
  * changed in a file that is refused (but its schema, if only the tail is found damaged). */
 #include "broker/sqlite_state.h"
 
-#include "broker/schema_sql.h"
 #include "broker/sqlite_row.h"
-#include "broker/views_sql.h"
 #include "common/assert.h"
 #include "common/limits.h"
 
@@ -16,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,41 +23,6 @@ enum {
     CHECK_BYTES = 256 << 20, /* of the tail at open: about half a second */
     BOOT_ID_SIZE = 48,
 };
-
-/* A new file gets schema.sql as it is. One of an older version gets the steps that lead from it to
- * the newest, each of which brings it to its version; a step never changes once it is released, and
- * a change of schema.sql is a new step. The views hold nothing and are made anew. */
-static const struct {
-    uint32_t version;
-    const char *sql;
-} steps[] = {
-    {2, "ALTER TABLE event ADD COLUMN attachments BLOB"},
-    {3, "ALTER TABLE event ADD COLUMN rooms TEXT;"
-        "ALTER TABLE event ADD COLUMN except_rooms TEXT;"
-        "ALTER TABLE event ADD COLUMN to_worker INTEGER;"
-        "ALTER TABLE event ADD COLUMN to_num INTEGER;"
-        "ALTER TABLE session ADD COLUMN app INTEGER;"
-        "ALTER TABLE session ADD COLUMN data TEXT;"
-        "ALTER TABLE member ADD COLUMN nsp TEXT;"
-        "UPDATE member SET nsp = coalesce((SELECT s.nsp FROM session s "
-        "WHERE s.session = member.session), '');"
-        "CREATE INDEX member_room ON member (nsp, room, session) WHERE to_seq IS NULL;"
-        "CREATE TABLE unacked (session INTEGER, seq INTEGER, origin INTEGER, num INTEGER, "
-        "PRIMARY KEY (session, seq)) WITHOUT ROWID;"
-        "CREATE TABLE namespace (nsp TEXT PRIMARY KEY, flags INTEGER NOT NULL, "
-        "seq INTEGER NOT NULL) WITHOUT ROWID"},
-    {4, "ALTER TABLE room_index ADD COLUMN bytes INTEGER;"
-        "ALTER TABLE room ADD COLUMN events INTEGER;"
-        "ALTER TABLE room ADD COLUMN bytes INTEGER;"
-        "ALTER TABLE room ADD COLUMN counted_seq INTEGER;"
-        "CREATE TABLE retention (place INTEGER PRIMARY KEY, rule TEXT NOT NULL, "
-        "swept_seq INTEGER NOT NULL, checked_seq INTEGER NOT NULL)"},
-};
-enum { STEPS_COUNT = sizeof steps / sizeof steps[0] };
-
-uint32_t rp_sqlite_schema_version(void) {
-    return steps[STEPS_COUNT - 1].version;
-}
 
 __attribute__((format(printf, 2, 3))) static void say(struct rp_buf *message, const char *format,
                                                       ...) {
@@ -191,7 +153,7 @@ static enum rp_err identify(struct rp_sqlite *s, uint64_t *ret_version, struct r
             s->path);
         return RP_E_FOREIGN;
     }
-    uint32_t newest = steps[STEPS_COUNT - 1].version;
+    uint32_t newest = rp_sqlite_schema_version();
     if (!empty && (version > newest || version == 0)) {
         say(message,
             "%s has schema version %llu and this broker knows versions up to %u; start a newer "
@@ -211,69 +173,17 @@ static enum rp_err identify(struct rp_sqlite *s, uint64_t *ret_version, struct r
 
 /* ---- schema ---- */
 
-static void make_epoch(char *ret_epoch) {
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789";
-    uint8_t random[RP_EPOCH_LEN];
-    RP_ASSERT(getrandom(random, sizeof random, 0) == (ssize_t) sizeof random);
-    for (size_t i = 0; i < RP_EPOCH_LEN; i++) {
-        ret_epoch[i] = letters[random[i] % (sizeof letters - 1)];
-    }
-    ret_epoch[RP_EPOCH_LEN] = '\0';
-}
-
-static int first_meta(sqlite3 *db, uint64_t segment_events) {
-    char epoch[RP_EPOCH_LEN + 1];
-    make_epoch(epoch);
-    int rc = rp_sqlite_meta_set_epoch(db, epoch, 1);
-    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "segment_events", segment_events) : rc;
-    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "next_seq", 1) : rc;
-    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "first_seq", 1) : rc;
-    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "indexed_seq", 0) : rc;
-    return rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "clean", 1) : rc;
-}
-
-static int create_schema(sqlite3 *db, uint64_t segment_events) {
-    int rc = rp_sqlite_exec(db, rp_schema_sql);
-    return rc == SQLITE_OK ? first_meta(db, segment_events) : rc;
-}
-
-static int run_steps(sqlite3 *db, uint64_t version) {
-    int rc = SQLITE_OK;
-    for (size_t i = 0; i < STEPS_COUNT && rc == SQLITE_OK; i++) {
-        rc = steps[i].version > version ? rp_sqlite_exec(db, steps[i].sql) : SQLITE_OK;
-    }
-    return rc;
-}
-
-/* From version (0: an empty file) to the newest, all or nothing. */
-static int upgrade(sqlite3 *db, uint64_t version, uint64_t segment_events) {
-    char numbers[96];
-    snprintf(numbers, sizeof numbers, "PRAGMA application_id = %d; PRAGMA user_version = %u",
-             RP_SQLITE_APPLICATION_ID, steps[STEPS_COUNT - 1].version);
-    int rc = rp_sqlite_exec(db, "BEGIN IMMEDIATE");
-    if (rc == SQLITE_OK) {
-        rc = version == 0 ? create_schema(db, segment_events) : run_steps(db, version);
-    }
-    rc = rc == SQLITE_OK ? rp_sqlite_exec(db, rp_views_sql) : rc;
-    rc = rc == SQLITE_OK ? rp_sqlite_exec(db, numbers) : rc;
-    return rc == SQLITE_OK ? rp_sqlite_exec(db, "COMMIT") : rc;
-}
-
-int rp_sqlite_file_upgrade(sqlite3 *db, uint64_t version) {
-    return upgrade(db, version, 0);
-}
-
 /* A new file gets its schema in one transaction, before it turns to WAL. */
 static enum rp_err migrate(struct rp_sqlite *s, uint64_t version, struct rp_buf *message) {
     sqlite3 *db = s->writer.db;
-    uint32_t newest = steps[STEPS_COUNT - 1].version;
+    uint32_t newest = rp_sqlite_schema_version();
     int rc = rp_sqlite_exec(db, "PRAGMA synchronous = FULL; PRAGMA secure_delete = FAST;"
                                 "PRAGMA journal_size_limit = 67108864");
     if (rc == SQLITE_OK && version == 0) {
         rc = rp_sqlite_exec(db, "PRAGMA auto_vacuum = INCREMENTAL");
     }
     if (rc == SQLITE_OK && version < newest) {
-        rc = upgrade(db, version, s->segment_events);
+        rc = rp_sqlite_schema_upgrade(db, version, s->segment_events);
     }
     sqlite3_stmt *stmt = NULL;
     rc =
@@ -468,20 +378,6 @@ static void read_boot_id(char *ret_id) {
     }
 }
 
-int rp_sqlite_file_renew(sqlite3 *db, uint64_t *next_seq, char ret_epoch[RP_EPOCH_LEN + 1]) {
-    uint64_t newest = 0;
-    *next_seq += *next_seq < RP_SEQ_JUMP_MAX ? RP_SEQ_JUMP : 0;
-    make_epoch(ret_epoch);
-    int rc = rp_sqlite_query_u64(db, "SELECT max(seq) FROM event", &newest);
-    rc = rc == SQLITE_OK ? rp_sqlite_meta_add_gap(db, newest + 1, *next_seq) : rc;
-    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_epoch(db, ret_epoch, *next_seq) : rc;
-    rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(db, "next_seq", *next_seq) : rc;
-    return rc == SQLITE_OK
-               ? rp_sqlite_exec(db, RP_SQLITE_FORGET_SESSIONS
-                                "; DELETE FROM meta WHERE key IN ('copied_ts', 'copied_from')")
-               : rc;
-}
-
 /* Says in the file that it is in use, by which kind of run. That is on the disk before the first
  * event is, so that an end without power is seen next time. */
 static int begin_run(struct rp_sqlite *s, struct meta *m, const char *boot_id, bool new_epoch) {
@@ -492,7 +388,7 @@ static int begin_run(struct rp_sqlite *s, struct meta *m, const char *boot_id, b
     rp_sqlite_file_identity(s->path, m->file);
     if (rc == SQLITE_OK && new_epoch) {
         m->next_seq = s->mark.next_seq > m->next_seq ? s->mark.next_seq : m->next_seq;
-        rc = rp_sqlite_file_renew(db, &m->next_seq, m->epoch);
+        rc = rp_sqlite_schema_renew(db, &m->next_seq, m->epoch);
     } else if (rc == SQLITE_OK && m->sessions_from == 0) { /* of an older broker */
         rc = rp_sqlite_meta_set_u64(db, "sessions_from", m->next_seq);
     }

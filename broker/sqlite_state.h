@@ -1,15 +1,17 @@
 /* broker/sqlite_state.h — the inside of the SQLite engine: who does what, and where the threads
  * meet.
  *
- *   loop        engine_sqlite.c      append, poll, read, trim, … : queues only, never SQLite
- *   writer      sqlite_writer.c      the one thread that writes; sqlite_projection.c keeps the
- *                                    projections within its transactions, sqlite_chores.c adds
- *                                    slices of index work, of retention (sqlite_retention.h), and
- *                                    of giving pages back (sqlite_space.h)
- *   indexer     sqlite_index.c       reads a closed segment, sorts it by room, hands the rows to
- * the writer checkpointer sqlite_checkpoint.c copies the WAL back into the file readers
- * sqlite_reader.c      take reads from a queue; sqlite_read.c finds the events of one (at open)
- * sqlite_file.c        is it ours, lock, schema, epoch, tail; sqlite_place.c: is it still there
+ *   loop          engine_sqlite.c     append, poll, read, trim, … : queues only, never SQLite
+ *   writer        sqlite_writer.c     the one thread that writes; sqlite_projection.c keeps the
+ *                                     projections within its transactions, sqlite_chores.c adds
+ *                                     slices of index work, of retention (sqlite_retention.h), and
+ *                                     of giving pages back (sqlite_space.h); sqlite_place.c looks
+ *                                     whether the file is still there
+ *   indexer       sqlite_index.c      reads a closed segment, sorts it by room, and hands the rows
+ *                                     to the writer
+ *   checkpointer  sqlite_checkpoint.c copies the WAL back into the file
+ *   readers       sqlite_reader.c     take reads from a queue; sqlite_read.c finds one's events
+ *   (at open)     sqlite_file.c       is it ours, lock, epoch, tail; sqlite_schema.c: its schema
  *
  * Only the writer writes (the checkpointer copies), so nobody waits for SQLite's locks but for
  * those of a person's shell. Each struct below belongs to one thread; what is shared says by which
@@ -331,8 +333,6 @@ static inline void rp_sqlite_count(atomic_uint_least64_t *counter, uint64_t n) {
  * ---- */
 
 enum { RP_SQLITE_APPLICATION_ID = 0x52505253 }; /* RPRS */
-/* The newest, which a file has once a broker has opened it. */
-uint32_t rp_sqlite_schema_version(void);
 
 /* Sets path, lock_fd, segment_events, engine.epoch, first_seq, last_seq, and the writer's db and
  * numbers. message as for rp_engine_sqlite_open. */
@@ -343,14 +343,19 @@ enum rp_err rp_sqlite_file_open(struct rp_sqlite *s, const struct rp_engine_sqli
  * only whole copy of what it holds. */
 void rp_sqlite_file_close(struct rp_sqlite *s);
 
-/* What --restore needs of it, on a database that nobody else has. */
-/* Takes <path>.lock, sets lock_fd and mark. */
+/* Takes <path>.lock, sets lock_fd and mark; --restore needs no more of it. */
 enum rp_err rp_sqlite_file_lock(struct rp_sqlite *s, struct rp_buf *message);
-/* From a version to the newest, in a transaction. */
-int rp_sqlite_file_upgrade(sqlite3 *db, uint64_t version);
+
+/* ---- sqlite_schema.c ---- */
+
+/* The newest, which a file has once a broker has opened it. */
+uint32_t rp_sqlite_schema_version(void);
+/* From a version (0: an empty file, of so many events a segment) to the newest, in a transaction,
+ * which is left open if that fails. */
+int rp_sqlite_schema_upgrade(sqlite3 *db, uint64_t version, uint64_t segment_events);
 /* A new epoch, within a transaction: sessions are forgotten, and next_seq moves far above
  * *next_seq, so that numbers which the lost part may have given never mean another event. */
-int rp_sqlite_file_renew(sqlite3 *db, uint64_t *next_seq, char ret_epoch[RP_EPOCH_LEN + 1]);
+int rp_sqlite_schema_renew(sqlite3 *db, uint64_t *next_seq, char ret_epoch[RP_EPOCH_LEN + 1]);
 
 /* ---- sqlite_mark.c ---- */
 
