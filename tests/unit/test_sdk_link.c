@@ -315,6 +315,10 @@ static void test_a_goodbye_tells_whether_all_is_answered(void **state) {
         assert_int_equal(rp_worker_is_idle(desk.w), !begun);
         rp_worker_bye(desk.w);
         assert_int_equal(heard(RP_OP_BYE)->bye.idle, !begun);
+        if (begun) {
+            struct rp_op_decided yes = {.verdict = RP_OP_YES};
+            assert_int_equal(rp_worker_decide(desk.task, &yes), REPRISE_OK);
+        }
         desk_teardown(state);
         desk_setup(state);
     }
