@@ -97,6 +97,7 @@ struct rp_worker {
     struct rp_map answers_by_name, origins;
     struct rp_list answers;
     struct rp_list *unsent_answer; /* the first that waits for requests; the list's head if none */
+    bool dropped_unsent;           /* one that did, on this link, for there were too many */
 
     struct rp_list requests;
     struct rp_list *unsent; /* the first that is not on this link; the list's head if none */
@@ -127,9 +128,9 @@ bool rp_worker_operation(struct rp_worker *w, const struct rp_op *op,
 /* worker_task.c, more below */
 /* Puts those answers on the link whose requests are there. */
 void rp_worker_answers_send(struct rp_worker *w);
-/* None waits any more: tasks will be asked again. */
-/* None waits for its turn on the link. */
+/* None waits for its turn on the link, nor was dropped while it did. */
 bool rp_worker_answers_are_sent(const struct rp_worker *w);
+/* None waits any more: tasks will be asked again. */
 void rp_worker_answers_link_lost(struct rp_worker *w);
 
 /* worker_socket.c */

@@ -108,9 +108,11 @@ static struct rp_worker_answer *keep_answer(struct rp_worker *w, uint64_t id, ui
     w->stats.answers_bytes += a->len;
     while (w->stats.answers_count > 1 && (w->stats.answers_count > RP_SDK_ANSWERS_MAX ||
                                           w->stats.answers_bytes > RP_SDK_ANSWERS_BYTES_MAX)) {
+        struct rp_worker_answer *oldest =
+            RP_CONTAINER_OF(rp_list_first(&w->answers), struct rp_worker_answer, node);
         w->stats.answers_dropped++;
-        forget_answer(w,
-                      RP_CONTAINER_OF(rp_list_first(&w->answers), struct rp_worker_answer, node));
+        w->dropped_unsent = w->dropped_unsent || oldest->queued;
+        forget_answer(w, oldest);
     }
     return a;
 }
@@ -148,10 +150,11 @@ void rp_worker_answers_send(struct rp_worker *w) {
 }
 
 bool rp_worker_answers_are_sent(const struct rp_worker *w) {
-    return w->unsent_answer == &w->answers;
+    return w->unsent_answer == &w->answers && !w->dropped_unsent;
 }
 
 void rp_worker_answers_link_lost(struct rp_worker *w) {
+    w->dropped_unsent = false; /* what was not answered will have been sent twice */
     while (w->unsent_answer != &w->answers) {
         RP_CONTAINER_OF(w->unsent_answer, struct rp_worker_answer, node)->queued = false;
         w->unsent_answer = w->unsent_answer->next;
