@@ -413,10 +413,11 @@ static int begin_run(struct rp_sqlite *s, struct meta *m, const char *boot_id, b
 }
 
 static enum rp_err start(struct rp_sqlite *s, struct meta *m,
-                         const struct rp_engine_sqlite_options *o, bool created,
-                         struct rp_buf *message) {
+                         const struct rp_engine_sqlite_options *o, struct rp_buf *message) {
     char boot_id[BOOT_ID_SIZE];
     bool new_epoch = o->new_epoch;
+    /* no run has begun in it, be it that the one which made it found the disk full */
+    bool created = m->sync[0] == '\0' && m->next_seq == 1;
     if (o->boot_id != NULL) {
         snprintf(boot_id, sizeof boot_id, "%s", o->boot_id);
     } else {
@@ -501,7 +502,7 @@ enum rp_err rp_sqlite_file_open(struct rp_sqlite *s, const struct rp_engine_sqli
         err = check_tail(s, &m, wal_existed, o->new_epoch, message);
     }
     if (err == RP_OK) {
-        err = start(s, &m, o, version == 0, message);
+        err = start(s, &m, o, message);
     }
     if (err == RP_OK) {
         rp_sqlite_place_note(s);

@@ -2,6 +2,7 @@
  * files, locks, damage, SIGKILL, a full disk, a disk that fails; each by itself.
  * test_engine_sqlite_disk.c lets a disk fail at every point. */
 #include "tests/unit/engine_sqlite_fixture.h"
+#include "broker/sqlite_state.h"
 #include "tests/vfs/faulty_vfs.h"
 
 #include <fcntl.h>
@@ -727,6 +728,29 @@ static void test_log_that_is_gone_is_not_continued_in_silence(void **state) {
     fixture_done(&f);
 }
 
+/* The disk was full when the new one was begun: it has a schema, and no more. */
+static void test_log_that_is_gone_is_remembered_after_a_start_that_failed(void **state) {
+    (void) state;
+    struct fixture f;
+    sqlite3 *db;
+    fixture_init(&f);
+    fixture_open(&f);
+    uint64_t last = fixture_fill(&f, "r", 3);
+    fixture_close(&f);
+    assert_int_equal(unlink(f.path), 0);
+    assert_int_equal(rp_sqlite_db_open(f.path, RP_SQLITE_WRITE, 100, &db), SQLITE_OK);
+    assert_int_equal(rp_sqlite_exec(db, "PRAGMA auto_vacuum = INCREMENTAL"), SQLITE_OK);
+    assert_int_equal(rp_sqlite_schema_upgrade(db, 0, 64), SQLITE_OK);
+    sqlite3_close(db);
+    fixture_open(&f);
+    assert_int_equal(rp_buf_put(&f.message, rp_bytes("", 1)), RP_OK);
+    assert_non_null(strstr((char *) f.message.data, "which is gone"));
+    assert_true(fixture_fill(&f, "r", 1) > last);
+    fixture_reopen(&f);
+    assert_int_equal(f.message.len, 0);
+    fixture_done(&f);
+}
+
 /* A transaction that spills its pages fails before COMMIT: nothing can have been written, so it is
  * refused; but not for ever. */
 static void test_failing_writes_before_commit_are_refused_at_first(void **state) {
@@ -798,6 +822,7 @@ int main(void) {
         cmocka_unit_test(test_failing_write_is_fatal),
         cmocka_unit_test(test_file_that_was_taken_away_is_fatal),
         cmocka_unit_test(test_log_that_is_gone_is_not_continued_in_silence),
+        cmocka_unit_test(test_log_that_is_gone_is_remembered_after_a_start_that_failed),
         cmocka_unit_test(test_failing_writes_before_commit_are_refused_at_first),
         cmocka_unit_test(test_lock_of_a_person_is_waited_for),
     };
