@@ -381,7 +381,8 @@ static bool check_meta(struct rp_check *c) {
     c->after_seqs = c->after_seqs > INT64_MAX ? newest + 1 : c->after_seqs;
     check_epoch(c);
     bool of_use = check_numbers(c, clean, newest);
-    if (strcmp(c->mark.epoch, c->r.epoch) == 0 && c->mark.next_seq > c->after_seqs) {
+    bool is_backup = c->r.copied_ts_ms > 0; /* of a moment that the log has left behind */
+    if (!is_backup && strcmp(c->mark.epoch, c->r.epoch) == 0 && c->mark.next_seq > c->after_seqs) {
         rp_check_damage(c,
                         "the newest records are not there: the .lock file says that seq %llu was",
                         (unsigned long long) (c->mark.next_seq - 1));

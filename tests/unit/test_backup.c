@@ -140,6 +140,36 @@ static void write_text(const char *path, const char *text) {
     assert_int_equal(fclose(file), 0);
 }
 
+static struct rp_check_result check(const struct fixture *f) {
+    const struct rp_check_options options = {.path = f->path, .findings_max = 1, .tell = ignore};
+    struct rp_check_result found;
+    struct rp_buf message;
+    rp_buf_init(&message, sizeof why - 1);
+    assert_int_equal(rp_check_file(&options, &message, &found), RP_OK);
+    rp_buf_done(&message);
+    return found;
+}
+
+/* The log that it is of has gone on, as the lock file says, and nothing is missing from it. */
+static void test_a_backup_in_the_place_of_its_log_is_sound(void **state) {
+    (void) state;
+    struct fixture f;
+    begin(&f);
+    fixture_fill(&f, "r", 10);
+    assert_int_equal(copy(&f, false), RP_OK);
+    fixture_fill(&f, "r", 10);
+    fixture_close(&f);
+    move_away(&f);
+    assert_int_equal(rename(copy_path, f.path), 0);
+    struct rp_check_result found = check(&f);
+    assert_int_equal(found.damages, 0);
+    assert_int_equal(found.records, 10);
+    fixture_open(&f);
+    assert_true(f.message.len > 0);
+    assert_int_equal(check(&f).damages, 0);
+    fixture_done(&f);
+}
+
 /* Whatever the lock file says, the log is opened; only what it says clearly counts. */
 static void test_lock_files_of_any_kind_are_read(void **state) {
     (void) state;
@@ -184,6 +214,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_was_restored_is_kept_as_before),
         cmocka_unit_test(test_what_cannot_be_done_leaves_nothing),
+        cmocka_unit_test(test_a_backup_in_the_place_of_its_log_is_sound),
         cmocka_unit_test(test_lock_files_of_any_kind_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
