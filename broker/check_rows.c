@@ -157,6 +157,7 @@ struct table {
     int keys;               /* so many columns are the key */
 };
 
+enum { SESSION_CONN = 4 }; /* the column of the first */
 static const struct table tables[] = {
     {"session",
      "SELECT session, nsp, sid, pid_hash, conn, gateway, opened_ts, closed_ts, floor_seq, app, "
@@ -292,11 +293,18 @@ static bool may_be_extra(struct rp_check *c, const struct table *table, sqlite3_
     return strcmp(table->name, "unacked") == 0 && !has_event(c, rp_sqlite_u64(row, 1));
 }
 
+/* A broker of before dense_from took the last of several CLOSEs for the time. */
+static bool may_differ(struct rp_check *c, sqlite3_stmt *row, sqlite3_stmt *expected, int at) {
+    return strcmp(sqlite3_column_name(row, at), "closed_ts") == 0 && rank_of(row, at) == 1 &&
+           rank_of(expected, at) == 1 &&
+           (c->dense_from == 0 || rp_sqlite_u64(row, SESSION_CONN) < c->dense_from);
+}
+
 static void compare_rest(struct rp_check *c, const struct table *table, sqlite3_stmt *row,
                          sqlite3_stmt *expected) {
     char key[RP_CHECK_TEXT_SIZE / 2];
     for (int i = table->keys; i < sqlite3_column_count(row); i++) {
-        if (compare_values(row, expected, i) != 0) {
+        if (compare_values(row, expected, i) != 0 && !may_differ(c, row, expected, i)) {
             rp_check_damage(c, "%s: %s: %s is not what the records make it", table->name,
                             key_of(table, row, key, sizeof key), sqlite3_column_name(row, i));
         }

@@ -290,6 +290,30 @@ static void test_what_a_new_epoch_forgets_is_no_damage(void **state) {
     fixture_done(&f);
 }
 
+/* Brokers of before took the last of several CLOSEs for the time since when a session is away. */
+static void test_what_an_older_broker_made_of_a_second_close_is_no_damage(void **state) {
+    (void) state;
+    struct fixture f;
+    struct workload w;
+    begin(&f, &w, 5);
+    work(&w, 300);
+    fixture_close(&f);
+    fixture_sql(&f, "UPDATE session SET closed_ts = closed_ts + 7");
+    assert_int_equal(check_path(f.path), RP_OK);
+    assert_true(was_told("closed_ts is not what the records make it"));
+    fixture_sql(&f, "DELETE FROM meta WHERE key = 'dense_from'");
+    assert_sound(&f, "of an older broker");
+    fixture_open(&f);
+    w = (struct workload){.f = &f, .head = w.head, .ids = w.ids};
+    work(&w, 300);
+    fixture_close(&f);
+    assert_sound(&f, "upgraded");
+    fixture_sql(&f, "UPDATE session SET closed_ts = closed_ts + 7");
+    assert_int_equal(check_path(f.path), RP_OK);
+    assert_true(was_told("closed_ts is not what the records make it"));
+    fixture_done(&f);
+}
+
 /* ---- retention ---- */
 
 static struct rp_retention *rules(struct rp_retention_limits whole, const char *text) {
@@ -384,6 +408,46 @@ static void test_what_a_kill_leaves_is_sound(void **state) {
         }
     }
     assert_true(told.result.records > 0);
+    fixture_done(&f);
+    rp_retention_free(retention);
+}
+
+/* A broker commits, indexes, trims, checkpoints and begins epochs while it is looked at. */
+static void test_what_is_being_written_is_sound(void **state) {
+    (void) state;
+    struct fixture f;
+    fixture_init(&f);
+    f.options.segment_events = 16;
+    f.options.checkpoint_frames = 40;
+    struct rp_retention *retention = retention_of(1);
+    f.options.retention = retention;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        struct workload w = {.f = &f};
+        fixture_open(&f);
+        for (unsigned round = 1;; round++) {
+            char epoch[RP_EPOCH_LEN + 1];
+            work(&w, 20);
+            trim(&w);
+            if (round % 8 == 0) {
+                snprintf(epoch, sizeof epoch, "e%07u", round % 10000000);
+                assert_int_equal(f.e->ops->new_epoch(f.e, epoch, w.head + 100), RP_OK);
+                w = (struct workload){.f = &f, .head = w.head + 100, .ids = w.ids};
+            }
+        }
+    }
+    struct rp_check_result last = {0};
+    for (int found = 0; found < 200;) {
+        if (access(f.path, F_OK) == 0 && check_path(f.path) == RP_OK) {
+            assert_sound(&f, "being written");
+            last = told.result;
+            found++;
+        }
+    }
+    assert_true(last.next_seq > 100);
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
     fixture_done(&f);
     rp_retention_free(retention);
 }
@@ -857,7 +921,9 @@ int main(void) {
         cmocka_unit_test(test_logs_of_any_kind_are_sound),
         cmocka_unit_test(test_what_a_new_epoch_forgets_is_no_damage),
         cmocka_unit_test(test_what_retention_leaves_is_sound),
+        cmocka_unit_test(test_what_an_older_broker_made_of_a_second_close_is_no_damage),
         cmocka_unit_test(test_what_a_kill_leaves_is_sound),
+        cmocka_unit_test(test_what_is_being_written_is_sound),
         cmocka_unit_test(test_every_damage_by_sql_is_found),
         cmocka_unit_test(test_damage_of_a_thinned_log_is_found),
         cmocka_unit_test(test_a_lost_end_is_found),
