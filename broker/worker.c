@@ -584,7 +584,7 @@ void rp_core_worker_bye(struct rp_core *core, struct rp_peer *worker, bool idle)
     RP_LIST_FOR(&worker->servings, it, tmp) {
         struct rp_serving *serving = RP_CONTAINER_OF(it, struct rp_serving, peer_node);
         RP_LIST_FOR(&serving->sessions, s, s_tmp) {
-            if (idle && rp_list_is_empty(&worker->behind)) {
+            if (idle && worker->state == RP_PEER_UP && rp_list_is_empty(&worker->behind)) {
                 rp_core_tasks_unbegun(RP_CONTAINER_OF(s, struct rp_app, serving_node)->session);
             }
         }

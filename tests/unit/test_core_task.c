@@ -406,6 +406,27 @@ static void test_what_was_sent_twice_may_be_done_at_a_goodbye(void **state) {
     nothing_more(GATEWAY);
 }
 
+/* On a link that it says goodbye on before it was given anything there. */
+static void test_a_goodbye_speaks_of_its_own_link(void **state) {
+    (void) state;
+    struct member m = begin(0);
+    struct rp_op a = ask_event(m, "[1]");
+    take_invoke(WORKER, a.event.num, false);
+    lose_link(WORKER);
+    send(WORKER, (struct rp_op){.kind = RP_OP_HELLO,
+                                .hello = {.version = RP_PROTOCOL_VERSION,
+                                          .name = RP_BYTES_LIT("w"),
+                                          .incarnation = 111,
+                                          .epoch = RP_BYTES_LIT("epoch000"),
+                                          .role = RP_OP_WORKER}});
+    send(WORKER, (struct rp_op){.kind = RP_OP_BYE, .bye.idle = 1});
+    run();
+    worker_up(WORKER2, "/", 0);
+    assert_failed(GATEWAY, a.event.num, "worker_lost");
+    next(WORKER2, RP_OP_SOCKET);
+    nothing_more(WORKER2);
+}
+
 static void test_a_worker_back_in_time_is_given_its_tasks_again(void **state) {
     (void) state;
     struct member m = begin(0);
@@ -584,6 +605,7 @@ int main(void) {
         BENCH_TEST(test_a_restart_with_another_worker),
         BENCH_TEST(test_hand_over_keeps_the_order),
         BENCH_TEST(test_what_was_sent_twice_may_be_done_at_a_goodbye),
+        BENCH_TEST(test_a_goodbye_speaks_of_its_own_link),
         BENCH_TEST(test_a_worker_back_in_time_is_given_its_tasks_again),
         BENCH_TEST(test_events_wait_for_a_worker_and_not_for_ever),
         BENCH_TEST(test_a_disowned_socket_is_told_again),
