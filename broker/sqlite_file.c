@@ -524,7 +524,11 @@ void rp_sqlite_file_close(struct rp_sqlite *s) {
     rc = rc == SQLITE_OK ? rp_sqlite_meta_set_u64(w->db, "clean", 1) : rc;
     rc = rc == SQLITE_OK ? rp_sqlite_exec(w->db, "COMMIT") : rc;
     if (rc == SQLITE_OK) {
-        sqlite3_db_config(w->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+        if (rp_sqlite_place_holds(s)) {
+            sqlite3_db_config(w->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+        } else { /* SQLite would not copy it into a file that has moved */
+            rp_sqlite_place_rescue(s);
+        }
         s->mark.next_seq = w->next_seq;
         rp_sqlite_mark_write(s->lock_fd, &s->mark, true);
     }

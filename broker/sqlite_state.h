@@ -380,10 +380,10 @@ const char *rp_sqlite_mark_doubt(const struct rp_sqlite_mark *mark, const char *
 bool rp_sqlite_place_lock(struct rp_sqlite *s);
 /* What file and WAL are, before anything is written. */
 void rp_sqlite_place_note(struct rp_sqlite *s);
-/* From the writer, after a commit: whether both are still where they were. If not engine.why says
- * so, and nobody may be told of the commit. */
+/* From the writer, or at the end, after a commit: whether both are still where they were. If not
+ * engine.why says so, and nobody may be told of the commit. */
 RP_MUST_USE bool rp_sqlite_place_holds(struct rp_sqlite *s);
-/* After that, when all but the writer's connection are done: saves what is in the WAL. */
+/* After that, when all other threads are done: saves what is in the WAL. */
 void rp_sqlite_place_rescue(struct rp_sqlite *s);
 /* When all connections of this process are closed. */
 void rp_sqlite_place_done(struct rp_sqlite *s);

@@ -712,6 +712,33 @@ static void test_file_that_was_taken_away_is_fatal(void **state) {
     }
 }
 
+/* A broker that has nothing to write does not notice. At its end what it told is whole in the file,
+ * too, and what is at the WAL's name by then is left alone. */
+static void test_file_that_was_taken_away_is_whole_at_the_end(void **state) {
+    (void) state;
+    for (enum taken what = TAKEN_FILE; what <= TAKEN_BOTH_MOVED; what++) {
+        struct fixture f;
+        char wal[128], other[160];
+        fixture_init(&f);
+        fixture_open(&f);
+        fixture_fill(&f, "r", 3);
+        take_away(&f, what);
+        snprintf(wal, sizeof wal, "%s-wal", f.path);
+        unlink(wal);
+        write_file(wal, "of somebody else");
+        fixture_close(&f);
+        assert_int_equal(unlink(wal), 0);
+        if (what != TAKEN_WAL) {
+            snprintf(other, sizeof other, "%s.moved", f.path);
+            assert_int_equal(rename(other, f.path), 0);
+        }
+        fixture_open(&f);
+        assert_int_equal(f.message.len, 0);
+        assert_int_equal(f.e->last_seq, 3);
+        fixture_done(&f);
+    }
+}
+
 static void test_log_that_is_gone_is_not_continued_in_silence(void **state) {
     (void) state;
     struct fixture f;
@@ -821,6 +848,7 @@ int main(void) {
         cmocka_unit_test(test_failing_sync_is_fatal),
         cmocka_unit_test(test_failing_write_is_fatal),
         cmocka_unit_test(test_file_that_was_taken_away_is_fatal),
+        cmocka_unit_test(test_file_that_was_taken_away_is_whole_at_the_end),
         cmocka_unit_test(test_log_that_is_gone_is_not_continued_in_silence),
         cmocka_unit_test(test_log_that_is_gone_is_remembered_after_a_start_that_failed),
         cmocka_unit_test(test_failing_writes_before_commit_are_refused_at_first),
