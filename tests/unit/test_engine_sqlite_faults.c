@@ -739,6 +739,50 @@ static void test_file_that_was_taken_away_is_whole_at_the_end(void **state) {
     }
 }
 
+/* Whatever a person's shell does: the file and its WAL stay what they are. */
+static void test_a_shell_takes_nothing_away(void **state) {
+    (void) state;
+    static const char *const sqls[] = {
+        "SELECT count(*) FROM event",
+        "PRAGMA wal_checkpoint(TRUNCATE)",
+        "PRAGMA journal_mode = DELETE",
+        "PRAGMA locking_mode = EXCLUSIVE; SELECT count(*) FROM event",
+        "PRAGMA wal_checkpoint(RESTART)",
+        "VACUUM",
+        "PRAGMA journal_size_limit = 0; PRAGMA wal_checkpoint(TRUNCATE)",
+    };
+    struct fixture f;
+    fixture_init(&f);
+    f.options.checkpoint_frames = 20;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        fixture_open(&f);
+        for (;;) {
+            fixture_fill(&f, "r", 1 + rp_rng_below(&f.rng, 5));
+        }
+    }
+    while (access(f.path, F_OK) < 0 || fixture_sql(&f, "PRAGMA user_version")[0] == '0') {
+        usleep(10000);
+    }
+    for (size_t i = 0; i < 70; i++) {
+        sqlite3 *db;
+        assert_int_equal(sqlite3_open(f.path, &db), SQLITE_OK);
+        sqlite3_busy_timeout(db, 100);
+        (void) sqlite3_exec(db, sqls[i % (sizeof sqls / sizeof *sqls)], NULL, NULL, NULL);
+        sqlite3_close(db);
+        usleep(2000);
+    }
+    int status;
+    assert_int_equal(waitpid(pid, &status, WNOHANG), 0); /* it is still there */
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    fixture_open(&f);
+    assert_int_equal(f.message.len, 0);
+    assert_true(f.e->last_seq > 100);
+    fixture_done(&f);
+}
+
 static void test_log_that_is_gone_is_not_continued_in_silence(void **state) {
     (void) state;
     struct fixture f;
@@ -849,6 +893,7 @@ int main(void) {
         cmocka_unit_test(test_failing_write_is_fatal),
         cmocka_unit_test(test_file_that_was_taken_away_is_fatal),
         cmocka_unit_test(test_file_that_was_taken_away_is_whole_at_the_end),
+        cmocka_unit_test(test_a_shell_takes_nothing_away),
         cmocka_unit_test(test_log_that_is_gone_is_not_continued_in_silence),
         cmocka_unit_test(test_log_that_is_gone_is_remembered_after_a_start_that_failed),
         cmocka_unit_test(test_failing_writes_before_commit_are_refused_at_first),
