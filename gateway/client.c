@@ -160,41 +160,6 @@ void rp_client_put(struct rp_gateway *g, struct rp_client *c, struct rp_blob *pa
     }
 }
 
-/* Everybody may have a page and an answer that wait (above), and so all together may have more than
- * a gateway has: then those go who have most. They can come back, and what they missed is in the
- * log. */
-void rp_client_close_hoarders(struct rp_gateway *g) {
-    if (rp_queue_total_cost(&g->queued) <= g->config.budget.queues) {
-        return;
-    }
-    size_t count = 0, sum = 0;
-    struct rp_list *it, *tmp;
-    rp_wire_drop_closing_output(g);
-    RP_LIST_FOR(&g->clients, it, tmp) {
-        size_t cost = rp_queue_cost(rp_client_queue(RP_CONTAINER_OF(it, struct rp_client, node)));
-        count += cost > 0;
-        sum += cost;
-    }
-    size_t enough = g->config.budget.queues - g->config.budget.queues / 8;
-    RP_LIST_FOR(&g->clients, it, tmp) {
-        struct rp_client *c = RP_CONTAINER_OF(it, struct rp_client, node);
-        size_t cost = rp_queue_cost(rp_client_queue(c));
-        if (cost == 0 || cost < sum / count) {
-            continue;
-        }
-        g->stats.overflowed++;
-        g->stats.hoarders++;
-        if (c->wire != NULL) {
-            rp_wire_drop_output(g, c->wire);
-        }
-        rp_client_close(g, c, 1013, "too slow: the limit of all unsent output is reached",
-                        RP_LEAVE_FORCED);
-        if (rp_queue_total_cost(&g->queued) <= enough) {
-            return; /* the others in the next turn, if need be */
-        }
-    }
-}
-
 void rp_client_put_text(struct rp_gateway *g, struct rp_client *c, struct rp_bytes text) {
     rp_client_put(g, c, rp_ws_frame(RP_WS_TEXT, text));
 }

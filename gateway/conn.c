@@ -274,6 +274,10 @@ static void flush_all(struct rp_conns *s, uint64_t now_ms) {
     }
 }
 
+void rp_conns_flush(struct rp_conns *s, uint64_t now_ms) {
+    flush_all(s, now_ms);
+}
+
 /* ---- the turn ---- */
 
 /* An answer to nothing could be taken for one to what is just being sent. */

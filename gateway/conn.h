@@ -80,6 +80,8 @@ void rp_conns_add(struct rp_conns *s, int fd, struct rp_conn_kind kind, uint64_t
  * answer that they wait for, and idle ones at once. */
 void rp_conns_drain(struct rp_conns *s, uint64_t now_ms);
 
+/* Writes all output that there is, as far as sockets take it, before the end of the turn. */
+void rp_conns_flush(struct rp_conns *s, uint64_t now_ms);
 /* The end of a turn: timeouts, writing of all output, freeing of dead connections. */
 void rp_conns_turn(struct rp_conns *s, uint64_t now_ms);
 /* When rp_conns_turn must be called at the latest; UINT64_MAX: never. */

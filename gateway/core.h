@@ -289,8 +289,6 @@ struct rp_queue *rp_client_queue(struct rp_client *c);
 bool rp_client_has_unsent(const struct rp_client *c);
 /* How much output one client may have waiting now, at most max. */
 size_t rp_client_queue_bound(const struct rp_gateway *g, size_t max);
-/* Closes those with most output waiting if all of them have too much. */
-void rp_client_close_hoarders(struct rp_gateway *g);
 /* Some of the output was taken. */
 void rp_client_took(struct rp_gateway *g, struct rp_client *c);
 /* There may be something to do for the client's transport. */
@@ -319,6 +317,10 @@ void rp_heartbeat_unpaused(struct rp_gateway *g, struct rp_client *c);
 void rp_heartbeat_pong(struct rp_gateway *g, struct rp_client *c);
 void rp_heartbeat_turn(struct rp_gateway *g);
 uint64_t rp_heartbeat_deadline_ms(const struct rp_gateway *g);
+
+/* ---- hoard.c ---- */
+/* Closes those with most output waiting if all of them have too much. */
+void rp_hoard_turn(struct rp_gateway *g);
 
 /* ---- wire.c ---- */
 struct rp_wire *rp_wire_new(struct rp_gateway *g, void *shell, enum rp_wire_role role);

@@ -136,7 +136,7 @@ bool rp_gateway_is_drained(const struct rp_gateway *g) {
 void rp_gateway_turn(struct rp_gateway *g, uint64_t now_ms) {
     g->now_ms = now_ms;
     reap(g);
-    rp_client_close_hoarders(g);
+    rp_hoard_turn(g);
     rp_heartbeat_turn(g);
     rp_relay_turn(g);
     drain(g);

@@ -205,6 +205,9 @@ bool rp_gateway_uplink_take(struct rp_gateway *g, uint64_t now_ms, struct rp_buf
 
 /* ---- time ---- */
 
+/* Whether the next turn closes those who have most output waiting: flush all wires before, so that
+ * it is only what they do not take. */
+bool rp_gateway_holds_too_much(const struct rp_gateway *g);
 void rp_gateway_turn(struct rp_gateway *g, uint64_t now_ms);
 /* When rp_gateway_turn must be called at the latest. */
 uint64_t rp_gateway_deadline_ms(const struct rp_gateway *g);

@@ -116,6 +116,15 @@ size_t rp_queue_cost(const struct rp_queue *q) {
     return q->bytes + q->count * (size_t) RP_CLIENT_FRAME_BYTES;
 }
 
+size_t rp_queue_share(const struct rp_queue *q) {
+    size_t share = q->count * (size_t) RP_CLIENT_FRAME_BYTES;
+    for (uint32_t i = 0; i < q->count; i++) {
+        const struct rp_blob *blob = q->blobs[q->from + i];
+        share += blob->len / blob->places;
+    }
+    return share;
+}
+
 size_t rp_queue_total_cost(const struct rp_queue_total *total) {
     return total->held_bytes + total->blobs * (size_t) RP_CLIENT_FRAME_BYTES;
 }

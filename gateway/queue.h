@@ -33,5 +33,7 @@ void rp_queue_move(struct rp_queue *to, struct rp_queue *from, struct rp_queue_t
 void rp_queue_clear(struct rp_queue *q, struct rp_queue_total *total);
 /* What it takes in memory, if nobody else has the same. */
 size_t rp_queue_cost(const struct rp_queue *q);
+/* The same, but of what is in several queues only the part that is its own if each has as much. */
+size_t rp_queue_share(const struct rp_queue *q);
 /* What all of them take. */
 size_t rp_queue_total_cost(const struct rp_queue_total *total);

@@ -361,6 +361,9 @@ void rp_serve_turn(struct rp_serve *s, uint64_t now_ms) {
     if (s->reload) {
         reload(s);
     }
+    if (rp_gateway_holds_too_much(s->gateway)) {
+        rp_conns_flush(s->conns, now_ms); /* nobody is slow before it could take anything */
+    }
     rp_gateway_turn(s->gateway, now_ms);
     rp_conns_turn(s->conns, now_ms);
 }

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 
 import { connect, emitAck, ok } from './clients.mjs';
-import { Cluster, test, waitFor } from './harness.mjs';
+import { Cluster, metric, test, waitFor } from './harness.mjs';
 import { RawWebSocket, frame } from './raw.mjs';
 
 const cluster = await Cluster.start({ gateways: 1 });
@@ -61,4 +61,23 @@ test('messages that wait for a broker are bounded for all clients together, and 
   const answers = await Promise.all(acks);
   assert.ok(answers.every((answer) => answer.ok), JSON.stringify(answers.find((answer) => !answer.ok)));
   assert.equal(new Set(answers.map((answer) => answer.seq)).size, clients.length);
+});
+
+// What a burst leaves is too much before anything of it was written: nobody is slow yet.
+test('a burst to a full room closes nobody who takes it', async () => {
+  const own = await Cluster.start({ gateways: 1, gateway: ['--memory-budget', '1M', '--max-payload', '4000'] });
+  const receivers = await Promise.all(Array.from({ length: 300 }, () => connect(own.url(0), { transports: ['websocket'] })));
+  for (const receiver of receivers) receiver.io.reconnection(false);
+  await Promise.all(receivers.map((receiver) => ok(receiver, 'join', 'full')));
+  let got = 0;
+  for (const receiver of receivers) receiver.on('e', () => got++);
+  const publisher = await connect(own.url(0));
+  const bursts = 10;
+  for (let i = 0; i < bursts; i++) {
+    await Promise.all(Array.from({ length: 40 }, (_, j) => ok(publisher, 'publish', 'full', 'e', j)));
+  }
+  await waitFor(async () => got >= receivers.length * bursts * 40 || receivers.some((receiver) => !receiver.connected), { what: 'all events' });
+  assert.equal(await metric(own.gateways[0], 'reprise_gateway_clients_hoarding_total'), 0);
+  assert.equal(receivers.filter((receiver) => !receiver.connected).length, 0);
+  assert.equal(got, receivers.length * bursts * 40);
 });

@@ -553,6 +553,39 @@ static void test_output_has_a_window(void **state) {
     free(args);
 }
 
+/* Who takes nothing at the entry is closed there when all have too much, not those who live there.
+ */
+static void test_the_entry_closes_who_hoards_there(void **state) {
+    (void) state;
+    char sid[SID_SPACE];
+    bench_use(HOLDER);
+    bench.config.queue_bytes = 8 << 20;
+    reconfigure();
+    bench_use(ENTRY);
+    bench.config.budget = rp_budget_make(1, bench.config.max_payload);
+    bench.config.budget.queues = 100000;
+    reconfigure();
+    struct rp_wire *own =
+        rp_gateway_open(bench.g, &bench, RP_BYTES_LIT(""), bench.now_ms); /* "0{…" waits */
+    struct rp_wire *w = hold_wire(sid);
+    static char args[16001];
+    memset(args, ' ', 16000);
+    memcpy(args + 15998, "1]", 3);
+    args[0] = '[';
+    for (uint64_t i = 0; i < 20; i++) {
+        deliver(20 + i, args);
+    }
+    bench_use(ENTRY);
+    assert_false(rp_wire_is_closing(own));
+    assert_true(rp_wire_is_closing(w));
+    assert_true(output_bytes(w) < 200);
+    assert_int_equal(stats_of(ENTRY)->hoarders, 1);
+    gone(w);
+    gone(own);
+    assert_int_equal(stats_of(ENTRY)->held_bytes, 0);
+    expect_ended();
+}
+
 /* A holder that closes does not wait for who takes nothing. */
 static void test_a_close_does_not_wait_for_the_window(void **state) {
     (void) state;
@@ -1292,6 +1325,7 @@ int main(void) {
         TEST(test_the_holder_closes),
         TEST(test_everything_hangs_and_the_client_is_closed),
         TEST(test_output_has_a_window),
+        TEST(test_the_entry_closes_who_hoards_there),
         TEST(test_a_close_does_not_wait_for_the_window),
         TEST(test_input_has_a_window),
         TEST(test_requests_do_not_wait_for_another_turn),

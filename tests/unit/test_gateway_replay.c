@@ -407,6 +407,88 @@ static void test_one_event_for_many_is_not_too_much(void **state) {
     }
 }
 
+/* A client asks for its history, and does not take it. */
+static void hoard(struct rp_wire *c, struct rp_bytes json) {
+    text(c, "421[\"history\",\"b\"]");
+    say((struct rp_op){.kind = RP_OP_RESULT,
+                       .result = {.num = asked(RP_OP_HISTORY).history.num, .json = json}});
+}
+
+static void bound_queues(size_t bytes) {
+    bench.config.budget = rp_budget_make(1, bench.config.max_payload);
+    bench.config.budget.queues = bytes;
+    bench.config.queue_bytes = 1 << 20;
+    bench_reconfigure();
+    link_up();
+}
+
+/* If what nobody waits for is enough, nobody is closed. */
+static void test_what_is_closing_goes_first(void **state) {
+    (void) state;
+    enum { LEAVING = 30, BUDGET = 2 << 20 };
+    static char json[90000];
+    memset(json, 'x', sizeof json);
+    json[0] = json[sizeof json - 1] = '"';
+    bound_queues(BUDGET);
+    struct rp_wire *fair = member_client(10, "b"), *c[LEAVING];
+    hoard(fair, rp_bytes(json, sizeof json));
+    for (size_t i = 0; i < LEAVING; i++) {
+        c[i] = member_client(20 + i, "b");
+    }
+    for (size_t i = 0; i < LEAVING; i++) {
+        hoard(c[i], rp_bytes(json, sizeof json));
+        text(c[i], "1");
+        assert_true(rp_wire_is_closing(c[i]));
+        asked(RP_OP_CLOSE);
+        assert_true(rp_gateway_stats(bench.g)->held_bytes <= BUDGET);
+    }
+    assert_false(rp_wire_is_closing(fair));
+    assert_int_equal(rp_gateway_stats(bench.g)->hoarders, 0);
+    assert_true(output_bytes(fair) > sizeof json);
+    for (size_t i = 0; i < LEAVING; i++) {
+        gone(c[i]);
+    }
+    gone(fair);
+}
+
+/* Who waits for what others wait for, too, holds its part of it: closing it would free nothing. */
+static void test_who_shares_is_not_closed_for_who_hoards(void **state) {
+    (void) state;
+    enum { MEMBERS = 40, HOARDERS = 80, BUDGET = 2 << 20 };
+    static char json[30000], args[50003];
+    memset(json, 'x', sizeof json);
+    json[0] = json[sizeof json - 1] = '"';
+    memset(args, 'x', sizeof args - 1);
+    memcpy(args, "[\"", 2);
+    memcpy(args + sizeof args - 3, "\"]", 2);
+    bound_queues(BUDGET);
+    struct rp_wire *c[MEMBERS], *h[HOARDERS];
+    for (size_t i = 0; i < MEMBERS; i++) {
+        c[i] = member_client(1000 + i, "a");
+    }
+    for (size_t i = 0; i < HOARDERS; i++) {
+        h[i] = member_client(20 + i, "b");
+    }
+    say_deliver(2000, "a", args);
+    for (size_t i = 0; i < HOARDERS; i++) {
+        hoard(h[i], rp_bytes(json, sizeof json));
+        assert_true(rp_gateway_stats(bench.g)->held_bytes <= BUDGET + 2 * sizeof json);
+        pass_linked_ms(1);
+        while (!rp_list_is_empty(&bench.asked)) {
+            asked(RP_OP_CLOSE);
+        }
+    }
+    assert_true(rp_gateway_stats(bench.g)->hoarders > 0);
+    for (size_t i = 0; i < MEMBERS; i++) {
+        assert_false(rp_wire_is_closing(c[i]));
+        gone(c[i]);
+    }
+    for (size_t i = 0; i < HOARDERS; i++) {
+        gone(h[i]);
+    }
+    assert_int_equal(rp_gateway_stats(bench.g)->held_bytes, 0);
+}
+
 /* Closing one member in the middle of an event must not skip another. */
 static void test_closing_a_member_during_an_event_skips_nobody(void **state) {
     (void) state;
@@ -468,6 +550,8 @@ int main(void) {
         BENCH_TEST(test_output_past_every_bound_closes_the_client),
         BENCH_TEST(test_those_with_most_are_closed_when_all_have_too_much),
         BENCH_TEST(test_one_event_for_many_is_not_too_much),
+        BENCH_TEST(test_what_is_closing_goes_first),
+        BENCH_TEST(test_who_shares_is_not_closed_for_who_hoards),
         BENCH_TEST(test_closing_a_member_during_an_event_skips_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,6 +110,8 @@ static void test_what_is_shared_is_held_once(void **state) {
     assert_int_equal(total.bytes, 3 * 6 + 3);
     assert_int_equal(total.held_bytes, 6 + 3);
     assert_int_equal(rp_queue_total_cost(&total), 6 + 3 + 4 * RP_CLIENT_FRAME_BYTES);
+    assert_int_equal(rp_queue_share(&queue), 2 + RP_CLIENT_FRAME_BYTES);
+    assert_int_equal(rp_queue_share(&other), 2 + 2 + 3 + 3 * RP_CLIENT_FRAME_BYTES);
     rp_queue_advance(&other, &total, 12);
     assert_int_equal(total.held_bytes, 6 + 3);
     rp_queue_advance(&queue, &total, 5);
