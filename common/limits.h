@@ -268,8 +268,8 @@ enum {
     RP_CONN_BODIES_BYTES = 256 << 20,   /* memory of all bodies being read; further bytes: 503 */
     RP_CONN_PARTS_BYTES = 256 << 20,    /* memory of all WebSocket messages that came in part; whose
                                            grows past it is closed (1013) */
-    RP_CONN_ANSWERS_BYTES = 256 << 20,  /* answers to polls that clients did not take at once; a
-                                           further one is cut off, and its client comes back */
+    RP_CONN_ANSWERS_BYTES = 256 << 20,  /* answers to polls that clients did not take at once; past
+                                           it  those with most left are cut off, and come back */
     RP_CONN_BEHIND_BYTES = 16 << 10,    /* read behind a request that is under way, and no further
                                            until it is answered */
     RP_CONN_IDLE_MS = 75000,            /* for the next request of a connection; then it is closed.

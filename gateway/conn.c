@@ -334,6 +334,9 @@ void rp_conns_turn(struct rp_conns *s, uint64_t now_ms) {
     }
     rp_conn_input_waiting(s, now_ms);
     flush_all(s, now_ms);
+    if (rp_conns_cut_answers(s, now_ms)) {
+        flush_all(s, now_ms);
+    }
     reap(s);
     s->handshakes_left = RP_TLS_HANDSHAKES_PER_TURN;
 }

@@ -153,10 +153,8 @@ void rp_conn_output(struct conn *c, uint64_t now_ms) {
         rp_conn_fail(c, now_ms);
         return;
     }
-    if (c->request != NULL && c->request->answering && !rp_conn_may_wait_with_answer(c)) {
-        c->owner->stats.answers_cut++;
-        rp_conn_die(c, now_ms);
-        return;
+    if (c->request != NULL && c->request->answering) {
+        rp_conn_count_answer(c);
     }
     c->blocked =
         rp_conn_has_output(c); /* also when it is only others' turn: EV_WRITE comes at once */

@@ -29,18 +29,40 @@ static void drop_body(struct conn *c) {
 
 /* What a kernel takes at once is nobody's memory here. What is of the site is there once for all.
  */
-bool rp_conn_may_wait_with_answer(struct conn *c) {
+void rp_conn_count_answer(struct conn *c) {
     struct request *r = c->request;
-    struct rp_conns *s = c->owner;
-    if (r->exchange == NULL || r->answer_counted > 0) {
-        return true;
+    if (r->exchange != NULL && r->answer_counted == 0) {
+        r->answer_counted = r->answer.body.len;
+        c->owner->stats.answers_bytes += r->answer_counted;
     }
-    size_t bytes = r->answer.body.len;
-    if (s->stats.answers_bytes + bytes > s->config.answers_bytes_max) {
+}
+
+/* What is left of an answer that is counted. */
+static size_t answer_left(const struct conn *c) {
+    const struct request *r = c->request;
+    return r != NULL && r->answer_counted > 0 ? r->answer.head.len + r->answer.body.len - r->sent
+                                              : 0;
+}
+
+bool rp_conns_cut_answers(struct rp_conns *s, uint64_t now_ms) {
+    size_t max = s->config.answers_bytes_max, count = 0, sum = 0;
+    if (s->stats.answers_bytes <= max) {
         return false;
     }
-    r->answer_counted = bytes;
-    s->stats.answers_bytes += bytes;
+    struct rp_list *answers = &s->states[CONN_ANSWER], *it, *tmp;
+    RP_LIST_FOR(answers, it, tmp) {
+        size_t left = answer_left(RP_CONTAINER_OF(it, struct conn, state_node));
+        count += left > 0;
+        sum += left;
+    }
+    RP_LIST_FOR(answers, it, tmp) {
+        struct conn *c = RP_CONTAINER_OF(it, struct conn, state_node);
+        size_t left = answer_left(c);
+        if (left > 0 && left >= sum / count && s->stats.answers_bytes > max - max / 8) {
+            s->stats.answers_cut++;
+            rp_conn_die(c, now_ms);
+        }
+    }
     return true;
 }
 

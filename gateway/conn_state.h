@@ -156,9 +156,11 @@ void rp_conn_time_out_answer(struct conn *c, uint64_t now_ms);
 void rp_conn_time_out_body(struct conn *c, uint64_t now_ms);
 /* Frees the request, if there is one; an exchange whose answer is not written is lost. */
 void rp_conn_drop_request(struct conn *c, uint64_t now_ms);
-/* Whether the client may take its time with the rest of an answer: not if all that others take
- * their time with is too much already. */
-RP_MUST_USE bool rp_conn_may_wait_with_answer(struct conn *c);
+/* The client takes its time with the rest of an answer. */
+void rp_conn_count_answer(struct conn *c);
+/* If all that clients take their time with is too much, those with most left are cut off. Whether
+ * there may be something new to write, for the core hears of that. */
+bool rp_conns_cut_answers(struct rp_conns *s, uint64_t now_ms);
 
 /* ---- conn_output.c ---- */
 bool rp_conn_has_output(const struct conn *c);

@@ -341,6 +341,38 @@ static void test_answers_that_wait_are_bounded_together(void **state) {
     assert_int_equal(stats()->answers_bytes, others + 1);
 }
 
+/* When all answers together are too much, whose answer has most left goes, whoever came last. */
+static void test_who_takes_least_of_an_answer_is_cut(void **state) {
+    (void) state;
+    static uint8_t large[4 << 20];
+    struct rp_conns_stats *counted = (struct rp_conns_stats *) (uintptr_t) stats();
+    uint64_t others = RP_CONN_ANSWERS_BYTES - sizeof large; /* as if others held that much */
+    counted->answers_bytes += others;
+    say_text(GET);
+    settle();
+    core_answer(200, rp_bytes(large, sizeof large));
+    turn();
+    turn();
+    assert_int_equal(stats()->answers_bytes, others + sizeof large);
+    int greedy = world.fd;
+    connect_another();
+    say_text(GET);
+    settle();
+    core_answer(200, rp_bytes(large, sizeof large / 2));
+    turn();
+    assert_int_equal(stats()->answers_cut, 1);
+    assert_int_equal(stats()->answers_bytes, others + sizeof large / 2);
+    assert_int_equal(core.lost, 1);
+    for (int i = 0; i < 1000 && world.got.len <= sizeof large / 2; i++) {
+        settle();
+    }
+    assert_int_equal(core.lost, 1);
+    assert_int_equal(core.delivered, 1);
+    assert_int_equal(stats()->answers_bytes, others);
+    assert_true(world.got.len > sizeof large / 2);
+    close(greedy);
+}
+
 static void test_an_answer_may_be_taken_slowly(void **state) {
     (void) state;
     static uint8_t large[4 << 20];
@@ -650,6 +682,7 @@ int main(void) {
         TEST(test_input_behind_a_hanging_request_is_bounded),
         TEST(test_an_answer_that_is_not_taken_is_lost),
         TEST(test_answers_that_wait_are_bounded_together),
+        TEST(test_who_takes_least_of_an_answer_is_cut),
         TEST(test_an_answer_may_be_taken_slowly),
         cmocka_unit_test_setup_teardown(test_a_body_may_come_slowly_but_not_for_ever, setup_large,
                                         teardown),
