@@ -25,3 +25,8 @@ struct rp_budget rp_budget_make(uint64_t bytes, size_t max_payload) {
                               .parts = part(bytes, RP_CONN_PARTS_BYTES, least),
                               .answers = part(bytes, RP_CONN_ANSWERS_BYTES, least)};
 }
+
+uint64_t rp_budget_total(const struct rp_budget *b) {
+    return (uint64_t) b->queues + b->handshakes + b->assembling + b->parked + b->bodies + b->parts +
+           b->answers;
+}

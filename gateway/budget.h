@@ -20,3 +20,5 @@ struct rp_budget {
 uint64_t rp_budget_bytes_max(void);
 /* Parts of `bytes` altogether, but each large enough for two messages of max_payload. */
 struct rp_budget rp_budget_make(uint64_t bytes, size_t max_payload);
+/* The sum of the parts, which is more than was asked for if that is too little for max_payload. */
+uint64_t rp_budget_total(const struct rp_budget *b);

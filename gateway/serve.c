@@ -148,6 +148,13 @@ static void bound_memory(struct rp_serve *s) {
         }
     }
     s->budget = rp_budget_make(bytes, s->options->max_payload);
+    uint64_t needs = rp_budget_total(&s->budget);
+    if (needs > bytes) {
+        rp_log_warn(
+            "--max-payload lets clients make this hold more than --memory-budget; lower the "
+            "one, or raise the other budget=%" PRIu64 " needs=%" PRIu64,
+            bytes, needs);
+    }
 }
 
 static struct rp_patterns *parse_patterns(const char *text, enum rp_patterns_case letters) {

@@ -25,6 +25,16 @@ async function assertBrokerRefuses(db, expected, more = []) {
   assert.ok(stderr.includes(path.basename(db)), `the message names the file: ${stderr}`);
 }
 
+// ---- what a gateway says of its memory ----
+
+test('a gateway says when the largest messages need more than its memory budget', async () => {
+  const cluster = await Cluster.start({ gateways: 1, gateway: ['--memory-budget', '64M', '--max-payload', '16M'] });
+  const small = await cluster.addGateway(['--memory-budget', '64M']);
+  const told = /level=warn .*--max-payload.*--memory-budget.* budget=67108864 needs=[34]\d{8}\b/;
+  assert.match(cluster.gateways[0].log, told);
+  assert.doesNotMatch(small.log, told);
+});
+
 // ---- files the broker refuses ----
 
 test('the broker refuses a text file, and leaves it as it is', async () => {
