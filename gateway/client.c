@@ -133,6 +133,16 @@ void rp_client_mark_dirty(struct rp_gateway *g, struct rp_client *c) {
     }
 }
 
+static void bound_output(struct rp_gateway *g, struct rp_client *c) {
+    size_t bound = rp_client_queue_bound(g, RP_CLIENT_QUEUE_BYTES_MAX);
+    size_t least = RP_PAGE_BYTES + 2 * g->config.max_payload; /* a page and an answer must fit */
+    if (rp_queue_cost(rp_client_queue(c)) + c->held_cost > (bound > least ? bound : least)) {
+        g->stats.overflowed++;
+        rp_client_close(g, c, 1013, "too slow: the limit of unsent output is reached",
+                        RP_LEAVE_FORCED);
+    }
+}
+
 void rp_client_put(struct rp_gateway *g, struct rp_client *c, struct rp_blob *packet) {
     if (c->closed) {
         rp_blob_unref(packet);
@@ -150,14 +160,21 @@ void rp_client_put(struct rp_gateway *g, struct rp_client *c, struct rp_blob *pa
         rp_queue_put(q, &g->queued, packet);
         rp_client_mark_dirty(g, c);
     }
-    size_t bound = rp_client_queue_bound(g, RP_CLIENT_QUEUE_BYTES_MAX);
-    size_t least = RP_PAGE_BYTES + 2 * g->config.max_payload; /* a page and an answer must fit */
     bool alone = q->count == 1; /* however large: it would come again by the next connection */
-    if (!alone && rp_queue_cost(q) > (bound > least ? bound : least)) {
-        g->stats.overflowed++;
-        rp_client_close(g, c, 1013, "too slow: the limit of unsent output is reached",
-                        RP_LEAVE_FORCED);
+    if (!alone) {
+        bound_output(g, c);
     }
+}
+
+void rp_client_hold(struct rp_gateway *g, struct rp_client *c, struct rp_blob *answer) {
+    rp_queue_hold(&g->queued, answer);
+    c->held_cost += (uint32_t) (answer->len + RP_CLIENT_FRAME_BYTES);
+    bound_output(g, c);
+}
+
+void rp_client_let_go(struct rp_gateway *g, struct rp_client *c, struct rp_blob *answer) {
+    rp_queue_let_go(&g->queued, answer);
+    c->held_cost -= (uint32_t) (answer->len + RP_CLIENT_FRAME_BYTES);
 }
 
 void rp_client_put_text(struct rp_gateway *g, struct rp_client *c, struct rp_bytes text) {

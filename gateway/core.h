@@ -112,6 +112,7 @@ struct rp_client {
     struct rp_assembly *assembly;
     struct rp_list requests; /* struct rp_request.client_node: also of sockets that have left */
     uint32_t requests_count, requests_bytes; /* bounded far below; there are many clients */
+    uint32_t held_cost;                      /* of its sockets' held answers, as rp_queue_cost */
     uint32_t events_count, events_bytes;     /* of these, events for app workers */
     struct rp_blob *handshake;               /* the request part; NULL: none is kept */
 };
@@ -317,6 +318,11 @@ void rp_heartbeat_unpaused(struct rp_gateway *g, struct rp_client *c);
 void rp_heartbeat_pong(struct rp_gateway *g, struct rp_client *c);
 void rp_heartbeat_turn(struct rp_gateway *g);
 uint64_t rp_heartbeat_deadline_ms(const struct rp_gateway *g);
+
+/* An answer waits for its place in the queue: it counts as if it were there, and may be too much.
+ */
+void rp_client_hold(struct rp_gateway *g, struct rp_client *c, struct rp_blob *answer);
+void rp_client_let_go(struct rp_gateway *g, struct rp_client *c, struct rp_blob *answer);
 
 /* ---- hoard.c ---- */
 /* Closes those with most output waiting if all of them have too much. */

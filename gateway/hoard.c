@@ -20,14 +20,18 @@ static bool is_bare(const struct rp_wire *w) {
     return w->role == RP_WIRE_ENTRY || w->role == RP_WIRE_PROBE;
 }
 
+static size_t share_of(struct rp_client *c) {
+    return rp_queue_share(rp_client_queue(c)) + c->held_cost;
+}
+
 /* What those who have anything have on average. */
 static size_t average(struct rp_gateway *g) {
     size_t count = 0, sum = 0;
     struct rp_list *it, *tmp;
     RP_LIST_FOR(&g->clients, it, tmp) {
-        struct rp_queue *q = rp_client_queue(RP_CONTAINER_OF(it, struct rp_client, node));
-        count += q->count > 0;
-        sum += rp_queue_share(q);
+        size_t share = share_of(RP_CONTAINER_OF(it, struct rp_client, node));
+        count += share > 0;
+        sum += share;
     }
     RP_LIST_FOR(&g->wires, it, tmp) {
         struct rp_wire *w = RP_CONTAINER_OF(it, struct rp_wire, node);
@@ -39,8 +43,8 @@ static size_t average(struct rp_gateway *g) {
     return count > 0 ? sum / count : 0;
 }
 
-static bool is_hoard(const struct rp_queue *q, size_t least) {
-    return q->count > 0 && rp_queue_share(q) >= least;
+static bool is_hoard(size_t share, size_t least) {
+    return share > 0 && share >= least;
 }
 
 static void count_hoarder(struct rp_gateway *g) {
@@ -57,7 +61,7 @@ static void close_clients(struct rp_gateway *g, size_t least) {
         if (holds_little_enough(g)) {
             return;
         }
-        if (is_hoard(rp_client_queue(c), least)) {
+        if (is_hoard(share_of(c), least)) {
             count_hoarder(g);
             if (c->wire != NULL) {
                 rp_wire_drop_output(g, c->wire);
@@ -74,7 +78,7 @@ static void close_bare_wires(struct rp_gateway *g, size_t least) {
         if (holds_little_enough(g)) {
             return;
         }
-        if (is_bare(w) && is_hoard(&w->queue, least)) {
+        if (is_bare(w) && is_hoard(rp_queue_share(&w->queue), least)) {
             count_hoarder(g);
             rp_wire_drop_output(g, w);
             rp_wire_close(g, w, 1013, too_slow);

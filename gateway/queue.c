@@ -25,12 +25,20 @@ static void enter(struct rp_queue_total *total, struct rp_blob *blob) {
     total->blobs++;
 }
 
-/* It has one less; the queue's reference goes. */
-static void leave(struct rp_queue_total *total, struct rp_blob *blob) {
+void rp_queue_hold(struct rp_queue_total *total, struct rp_blob *blob) {
+    enter(total, blob);
+}
+
+void rp_queue_let_go(struct rp_queue_total *total, struct rp_blob *blob) {
     RP_ASSERT(blob->places > 0 && total->blobs > 0);
     blob->places--;
     total->held_bytes -= blob->places == 0 ? blob->len : 0;
     total->blobs--;
+}
+
+/* It has one less; the queue's reference goes. */
+static void leave(struct rp_queue_total *total, struct rp_blob *blob) {
+    rp_queue_let_go(total, blob);
     rp_blob_unref(blob);
 }
 

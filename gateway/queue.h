@@ -31,6 +31,9 @@ void rp_queue_advance(struct rp_queue *q, struct rp_queue_total *total, size_t b
  * in `to`. */
 void rp_queue_move(struct rp_queue *to, struct rp_queue *from, struct rp_queue_total *total);
 void rp_queue_clear(struct rp_queue *q, struct rp_queue_total *total);
+/* A blob that waits for its place in a queue counts like one in it, until it is let go. */
+void rp_queue_hold(struct rp_queue_total *total, struct rp_blob *blob);
+void rp_queue_let_go(struct rp_queue_total *total, struct rp_blob *blob);
 /* What it takes in memory, if nobody else has the same. */
 size_t rp_queue_cost(const struct rp_queue *q);
 /* The same, but of what is in several queues only the part that is its own if each has as much. */

@@ -187,11 +187,12 @@ void rp_socket_connected(struct rp_gateway *g, struct rp_socket *s,
 
 /* ---- the end ---- */
 
-static void drop_held(struct rp_socket *s) {
+static void drop_held(struct rp_gateway *g, struct rp_socket *s) {
     struct rp_list *it, *tmp;
     RP_LIST_FOR(&s->held, it, tmp) {
         struct rp_held_answer *held = RP_CONTAINER_OF(it, struct rp_held_answer, node);
         rp_list_remove(it);
+        rp_client_let_go(g, s->client, held->frame);
         rp_blob_unref(held->frame);
         free(held);
     }
@@ -235,7 +236,7 @@ void rp_socket_leave(struct rp_gateway *g, struct rp_socket *s, enum rp_leave wh
         g->stats.sessions--;
     }
     rp_request_forget_socket(s);
-    drop_held(s);
+    drop_held(g, s);
     rp_app_drop_socket_handshake(g, s);
     s->page = 0;
     s->client->sockets_count--;
@@ -268,6 +269,7 @@ void rp_socket_answer(struct rp_gateway *g, struct rp_socket *s, struct rp_blob 
     held->seq = seq;
     held->frame = frame;
     rp_list_append(&s->held, &held->node);
+    rp_client_hold(g, s->client, frame); /* which may close it */
 }
 
 void rp_socket_release_held(struct rp_gateway *g, struct rp_socket *s) {
@@ -283,6 +285,7 @@ void rp_socket_release_held(struct rp_gateway *g, struct rp_socket *s) {
     while ((it = rp_list_first(&ready)) != NULL) {
         struct rp_held_answer *held = RP_CONTAINER_OF(it, struct rp_held_answer, node);
         rp_list_remove(it);
+        rp_client_let_go(g, s->client, held->frame);
         rp_client_put(g, s->client, held->frame);
         free(held);
     }

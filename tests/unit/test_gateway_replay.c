@@ -422,6 +422,27 @@ static void bound_queues(size_t bytes) {
     link_up();
 }
 
+/* Answers that wait for events before them are output that waits, too. */
+static void test_answers_that_are_held_are_bounded(void **state) {
+    (void) state;
+    enum { ENOUGH = 5000 };
+    bound_queues(1 << 20);
+    struct rp_wire *c = member_client(10, "a");
+    size_t answers = 0;
+    say_hold(10, 20);
+    while (!rp_wire_is_closing(c)) { /* it does not take its page, and goes on asking */
+        text(c, "421[\"publish\",\"a\",\"e\"]");
+        say_done(asked(RP_OP_PUBLISH).publish.num, 30 + answers);
+        assert_true(++answers < ENOUGH);
+        assert_true(rp_wire_is_closing(c) || rp_gateway_stats(bench.g)->held_bytes > 20 * answers);
+    }
+    assert_true(answers > 100);
+    assert_int_equal(rp_gateway_stats(bench.g)->overflowed, 1);
+    assert_int_equal(rp_gateway_stats(bench.g)->queued_bytes, output_bytes(c));
+    gone(c);
+    assert_int_equal(rp_gateway_stats(bench.g)->held_bytes, 0);
+}
+
 /* If what nobody waits for is enough, nobody is closed. */
 static void test_what_is_closing_goes_first(void **state) {
     (void) state;
@@ -550,6 +571,7 @@ int main(void) {
         BENCH_TEST(test_output_past_every_bound_closes_the_client),
         BENCH_TEST(test_those_with_most_are_closed_when_all_have_too_much),
         BENCH_TEST(test_one_event_for_many_is_not_too_much),
+        BENCH_TEST(test_answers_that_are_held_are_bounded),
         BENCH_TEST(test_what_is_closing_goes_first),
         BENCH_TEST(test_who_shares_is_not_closed_for_who_hoards),
         BENCH_TEST(test_closing_a_member_during_an_event_skips_nobody),
