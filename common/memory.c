@@ -5,6 +5,7 @@
 #include "common/units.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 enum { GROUP_FILE_BYTES_MAX = 16 << 10, LIMIT_BYTES_MAX = 64, PATH_BYTES_MAX = 4096 };
 
@@ -75,6 +76,11 @@ static uint64_t limit_of_line(char *line, const char *mount) {
     bool is_memory = strcmp(controllers, "memory") == 0;
     return is_memory && len > 0 && (size_t) len < sizeof mount_1 ? least_limit(mount_1, group, true)
                                                                  : UINT64_MAX;
+}
+
+uint64_t rp_memory_of_machine(void) {
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    return pages > 0 && size > 0 ? (uint64_t) pages * (uint64_t) size : UINT64_MAX;
 }
 
 uint64_t rp_memory_limit(const char *group_file, const char *mount) {

@@ -11,3 +11,5 @@
 /* The least of those limits in bytes; UINT64_MAX: there is none, or nobody tells. group_file and
  * mount are the two above but in tests. */
 uint64_t rp_memory_limit(const char *group_file, const char *mount);
+/* What the machine has, in bytes; UINT64_MAX: nobody tells. */
+uint64_t rp_memory_of_machine(void);

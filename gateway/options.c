@@ -265,9 +265,10 @@ static void put_limits(struct table *t, const struct rp_options_program *program
          .max = UINT64_C(1) << 40,
          .word = "auto",
          .word_number = UINT64_MAX,
-         .help = "what clients may make this hold that they have not taken, or sent in part; auto "
-                 "is half of the memory that its control group (container, service) may use, and "
-                 "at most 2560M"},
+         .help =
+             "what clients may make this hold that they have not taken, or sent in part; auto "
+             "is half of the memory that its control group (container, service) may use, or the "
+             "machine has, and at most 2560M"},
         {.name = "header-timeout",
          .kind = RP_OPTION_DURATION,
          .number = &o->header_timeout_ms,

@@ -140,6 +140,8 @@ static void bound_memory(struct rp_serve *s) {
     uint64_t bytes = s->options->memory_budget;
     if (bytes == UINT64_MAX) {
         uint64_t limit = rp_memory_limit("/proc/self/cgroup", "/sys/fs/cgroup");
+        uint64_t machine = rp_memory_of_machine();
+        limit = limit < machine ? limit : machine;
         bytes = limit / 2;
         if (bytes < rp_budget_bytes_max()) {
             rp_log_info("the memory limit bounds what clients may make this hold; raise it, or set "

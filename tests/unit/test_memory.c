@@ -103,12 +103,20 @@ static void test_version_1(void **state) {
     assert_int_equal(limit(), 1048576);
 }
 
+/* More than a page, and not "nobody tells". */
+static void test_the_machine_has_some(void **state) {
+    (void) state;
+    assert_true(rp_memory_of_machine() >= 16 << 20);
+    assert_true(rp_memory_of_machine() < UINT64_MAX >> 8);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_nobody_tells, setup, teardown),
         cmocka_unit_test_setup_teardown(test_version_2, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_least_of_all_groups_above, setup, teardown),
         cmocka_unit_test_setup_teardown(test_version_1, setup, teardown),
+        cmocka_unit_test(test_the_machine_has_some),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
