@@ -107,7 +107,7 @@ test('a full disk refuses publishes, keeps everybody, and goes on when there is 
   const stored = new Map(log.map((row) => [row.text, row.seq]));
   assert.deepEqual([...acked].filter(([value, seq]) => stored.get(value) !== seq).map(([, seq]) => seq), [], 'acked events that are lost');
   assert.deepEqual([...refused].filter((value) => stored.has(value)).length, 0, 'refused events that are stored');
-}, { timeout: 120_000 });
+});
 
 // The write-ahead log is copied into the file later, which takes room once more.
 test('the reserve of a small disk stays, however fast it fills, and clients come and go in it', async (t) => {
