@@ -307,25 +307,36 @@ static void test_an_answer_that_is_not_taken_is_lost(void **state) {
     assert_int_equal(stats()->cut, 1);
 }
 
+/* As if others held so much more. */
+static void hold_answers(uint64_t bytes) {
+    ((struct rp_conns_stats *) (uintptr_t) stats())->answers_bytes += bytes;
+}
+
+/* There is room for one large answer, and the client does not take it. Returns what the others
+ * hold. */
+static uint64_t fill_answers(struct rp_bytes large) {
+    uint64_t others = RP_CONN_ANSWERS_BYTES - large.len;
+    hold_answers(others);
+    say_text(GET);
+    settle();
+    core_answer(200, large);
+    turn();
+    turn();
+    assert_int_equal(stats()->answers_bytes, others + large.len);
+    return others;
+}
+
 static void test_answers_that_wait_are_bounded_together(void **state) {
     (void) state;
     static uint8_t large[4 << 20];
-    struct rp_conns_stats *counted = (struct rp_conns_stats *) (uintptr_t) stats();
-    uint64_t others = RP_CONN_ANSWERS_BYTES - sizeof large; /* as if others held that much */
-    counted->answers_bytes += others;
-    say_text(GET);
-    settle();
-    core_answer(200, rp_bytes(large, sizeof large));
-    turn();
-    turn();
+    uint64_t others = fill_answers(rp_bytes(large, sizeof large));
     assert_int_equal(core.exchanges, 1);
-    assert_int_equal(stats()->answers_bytes, others + sizeof large);
     world.later_ms = RP_CONN_ANSWER_MS + 1;
     turn();
     assert_int_equal(core.lost, 1);
     assert_int_equal(stats()->answers_bytes, others);
     connect_client();
-    counted->answers_bytes += 1;
+    hold_answers(1);
     say_text(GET);
     settle();
     core_answer(200, RP_BYTES_LIT("2")); /* taken at once */
@@ -345,15 +356,7 @@ static void test_answers_that_wait_are_bounded_together(void **state) {
 static void test_who_takes_least_of_an_answer_is_cut(void **state) {
     (void) state;
     static uint8_t large[4 << 20];
-    struct rp_conns_stats *counted = (struct rp_conns_stats *) (uintptr_t) stats();
-    uint64_t others = RP_CONN_ANSWERS_BYTES - sizeof large; /* as if others held that much */
-    counted->answers_bytes += others;
-    say_text(GET);
-    settle();
-    core_answer(200, rp_bytes(large, sizeof large));
-    turn();
-    turn();
-    assert_int_equal(stats()->answers_bytes, others + sizeof large);
+    uint64_t others = fill_answers(rp_bytes(large, sizeof large));
     int greedy = world.fd;
     connect_another();
     say_text(GET);

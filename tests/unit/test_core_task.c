@@ -384,13 +384,19 @@ static void test_hand_over_keeps_the_order(void **state) {
     }
 }
 
+/* An event that was given to the worker, whose link then was lost. */
+static struct rp_op ask_and_lose(struct member m) {
+    struct rp_op a = ask_event(m, "[1]");
+    take_invoke(WORKER, a.event.num, false);
+    lose_link(WORKER);
+    return a;
+}
+
 /* It may have answered the first, and the answer was lost with its link. */
 static void test_what_was_sent_twice_may_be_done_at_a_goodbye(void **state) {
     (void) state;
     struct member m = begin(0);
-    struct rp_op a = ask_event(m, "[1]");
-    take_invoke(WORKER, a.event.num, false);
-    lose_link(WORKER);
+    struct rp_op a = ask_and_lose(m);
     struct rp_op b = ask_event(m, "[2]");
     worker_back(WORKER, 111, "/", 0, &m, 1);
     next(WORKER, RP_OP_SOCKET);
@@ -410,9 +416,7 @@ static void test_what_was_sent_twice_may_be_done_at_a_goodbye(void **state) {
 static void test_a_goodbye_speaks_of_its_own_link(void **state) {
     (void) state;
     struct member m = begin(0);
-    struct rp_op a = ask_event(m, "[1]");
-    take_invoke(WORKER, a.event.num, false);
-    lose_link(WORKER);
+    struct rp_op a = ask_and_lose(m);
     send(WORKER, (struct rp_op){.kind = RP_OP_HELLO,
                                 .hello = {.version = RP_PROTOCOL_VERSION,
                                           .name = RP_BYTES_LIT("w"),
@@ -430,9 +434,7 @@ static void test_a_goodbye_speaks_of_its_own_link(void **state) {
 static void test_a_worker_back_in_time_is_given_its_tasks_again(void **state) {
     (void) state;
     struct member m = begin(0);
-    struct rp_op a = ask_event(m, "[1]");
-    take_invoke(WORKER, a.event.num, false);
-    lose_link(WORKER);
+    struct rp_op a = ask_and_lose(m);
     struct rp_op b = ask_event(m, "[2]");
     worker_back(WORKER, 111, "/", 0, &m, 1);
     assert_int_equal(next(WORKER, RP_OP_SOCKET).socket.why, RP_OP_SOCKET_SYNCED);
