@@ -6,7 +6,6 @@
 
 #include "broker/sqlite_row.h"
 #include "common/assert.h"
-#include "common/limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +14,6 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -90,18 +88,8 @@ static enum rp_err check_path(const struct rp_sqlite *s, struct rp_buf *message)
     return RP_OK;
 }
 
-/* A broker that was killed a moment ago holds its lock until the kernel is done with it; whoever
- * starts the next one at once need not know. */
-static bool lock_soon(int fd) {
-    enum { STEP_MS = 20 };
-    const struct timespec step = {.tv_nsec = STEP_MS * 1000000L};
-    for (int waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; waited_ms += STEP_MS) {
-        if (errno != EWOULDBLOCK || waited_ms >= RP_ENGINE_SQLITE_LOCK_MS) {
-            return false;
-        }
-        nanosleep(&step, NULL);
-    }
-    return true;
+static int lock_whole(int fd) {
+    return flock(fd, LOCK_EX | LOCK_NB);
 }
 
 /* A lock of the kernel's on <path>.lock: it goes when the process does, however that ends, and does
@@ -120,7 +108,7 @@ enum rp_err rp_sqlite_file_lock(struct rp_sqlite *s, struct rp_buf *message) {
             "name",
             name, strerror(errno));
         err = RP_E_IO;
-    } else if (!lock_soon(s->lock_fd)) {
+    } else if (!rp_sqlite_lock_soon(s->lock_fd, lock_whole)) {
         char holder[32] = "";
         ssize_t len = errno == EWOULDBLOCK ? read(s->lock_fd, holder, sizeof holder - 1) : 0;
         holder[len > 0 ? strcspn(holder, "\n") : 0] = '\0';

@@ -22,25 +22,33 @@
 /* Far behind any page and the bytes SQLite locks (1 GiB). */
 #define LOCK_AT ((off_t) 1 << 61)
 
-/* The lock is of the kind that belongs to the open file (OFD), not to the process: SQLite closes
- * files of its own, which lets go of the other kind. For the same reason fd stays open until SQLite
- * has closed all of its own. */
-bool rp_sqlite_place_lock(struct rp_sqlite *s) {
+bool rp_sqlite_lock_soon(int fd, int (*lock)(int fd)) {
     enum { STEP_MS = 20 };
     const struct timespec step = {.tv_nsec = STEP_MS * 1000000L};
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_AT, .l_len = 1};
-    int fd = s->place.fd = open(s->path, O_RDWR | O_CLOEXEC);
-    /* a broker that was killed may have it for a moment more than the other lock */
-    for (int waited_ms = 0; fd >= 0 && fcntl(fd, F_OFD_SETLK, &lock) < 0; waited_ms += STEP_MS) {
-        if (errno != EAGAIN && errno != EACCES) {
-            return true; /* a file system without such locks: <path>.lock must do */
-        }
-        if (waited_ms >= RP_ENGINE_SQLITE_LOCK_MS) {
+    for (int waited_ms = 0; lock(fd) < 0; waited_ms += STEP_MS) {
+        if (errno != EWOULDBLOCK || waited_ms >= RP_ENGINE_SQLITE_LOCK_MS) {
             return false;
         }
         nanosleep(&step, NULL);
     }
     return true;
+}
+
+/* The lock is of the kind that belongs to the open file (OFD), not to the process: SQLite closes
+ * files of its own, which lets go of the other kind. For the same reason fd stays open until SQLite
+ * has closed all of its own. */
+static int lock_far_behind(int fd) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_AT, .l_len = 1};
+    int rc = fcntl(fd, F_OFD_SETLK, &lock);
+    errno = rc < 0 && errno == EACCES ? EWOULDBLOCK : errno; /* fcntl may say either */
+    return rc;
+}
+
+/* Where there is no such file to open, or no such locks, <path>.lock must do. */
+bool rp_sqlite_place_lock(struct rp_sqlite *s) {
+    s->place.fd = open(s->path, O_RDWR | O_CLOEXEC);
+    return s->place.fd < 0 || rp_sqlite_lock_soon(s->place.fd, lock_far_behind) ||
+           errno != EWOULDBLOCK;
 }
 
 static struct rp_sqlite_spot spot_of(const char *path) {

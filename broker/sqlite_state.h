@@ -375,6 +375,10 @@ const char *rp_sqlite_mark_doubt(const struct rp_sqlite_mark *mark, const char *
 
 /* ---- sqlite_place.c ---- */
 
+/* Takes a lock by a call that does not wait, as long as RP_ENGINE_SQLITE_LOCK_MS allows: a broker
+ * that was killed a moment ago holds its locks until the kernel is done with it, and whoever starts
+ * the next one at once need not know. False: errno says why; EWOULDBLOCK: somebody has it. */
+bool rp_sqlite_lock_soon(int fd, int (*lock)(int fd));
 /* Takes a lock on the file itself, which is there and open, and keeps it until done. False:
  * somebody else has it. */
 bool rp_sqlite_place_lock(struct rp_sqlite *s);

@@ -264,7 +264,7 @@ static bool take_output(struct rp_conns *s, uint64_t now_ms) {
     return any;
 }
 
-static void flush_all(struct rp_conns *s, uint64_t now_ms) {
+void rp_conns_flush(struct rp_conns *s, uint64_t now_ms) {
     struct rp_list *node;
     while (take_output(s, now_ms) || !rp_list_is_empty(&s->work)) {
         while ((node = rp_list_first(&s->work)) != NULL) {
@@ -272,10 +272,6 @@ static void flush_all(struct rp_conns *s, uint64_t now_ms) {
             flush(RP_CONTAINER_OF(node, struct conn, work_node), now_ms);
         }
     }
-}
-
-void rp_conns_flush(struct rp_conns *s, uint64_t now_ms) {
-    flush_all(s, now_ms);
 }
 
 /* ---- the turn ---- */
@@ -333,9 +329,9 @@ void rp_conns_turn(struct rp_conns *s, uint64_t now_ms) {
         }
     }
     rp_conn_input_waiting(s, now_ms);
-    flush_all(s, now_ms);
+    rp_conns_flush(s, now_ms);
     if (rp_conns_cut_answers(s, now_ms)) {
-        flush_all(s, now_ms);
+        rp_conns_flush(s, now_ms);
     }
     reap(s);
     s->handshakes_left = RP_TLS_HANDSHAKES_PER_TURN;

@@ -676,13 +676,21 @@ static void take_away(struct fixture *f, enum taken what) {
     }
 }
 
+static void put_back(struct fixture *f, enum taken what) {
+    char other[160];
+    snprintf(other, sizeof other, "%s.moved", f->path);
+    if (what != TAKEN_WAL) {
+        assert_int_equal(rename(other, f->path), 0);
+    }
+}
+
 /* What SQLite writes then nobody would find again: it is not told as committed, and what was told
  * before is whole in the file, whatever has become of the WAL. */
 static void test_file_that_was_taken_away_is_fatal(void **state) {
     (void) state;
     for (enum taken what = TAKEN_FILE; what <= TAKEN_BOTH_MOVED; what++) {
         struct fixture f;
-        char other[160], expected[128];
+        char expected[128];
         fixture_init(&f);
         fixture_open(&f);
         fixture_fill(&f, "r", 3);
@@ -701,10 +709,7 @@ static void test_file_that_was_taken_away_is_fatal(void **state) {
             fclose(file);
             assert_string_equal(content, "of somebody else");
         }
-        if (what != TAKEN_WAL) {
-            snprintf(other, sizeof other, "%s.moved", f.path);
-            assert_int_equal(rename(other, f.path), 0);
-        }
+        put_back(&f, what);
         fixture_open(&f);
         assert_in_range(f.e->last_seq, 3, 4); /* it was undecided */
         assert_int_equal(f.message.len, 0);
@@ -718,7 +723,7 @@ static void test_file_that_was_taken_away_is_whole_at_the_end(void **state) {
     (void) state;
     for (enum taken what = TAKEN_FILE; what <= TAKEN_BOTH_MOVED; what++) {
         struct fixture f;
-        char wal[128], other[160];
+        char wal[128];
         fixture_init(&f);
         fixture_open(&f);
         fixture_fill(&f, "r", 3);
@@ -728,10 +733,7 @@ static void test_file_that_was_taken_away_is_whole_at_the_end(void **state) {
         write_file(wal, "of somebody else");
         fixture_close(&f);
         assert_int_equal(unlink(wal), 0);
-        if (what != TAKEN_WAL) {
-            snprintf(other, sizeof other, "%s.moved", f.path);
-            assert_int_equal(rename(other, f.path), 0);
-        }
+        put_back(&f, what);
         fixture_open(&f);
         assert_int_equal(f.message.len, 0);
         assert_int_equal(f.e->last_seq, 3);
